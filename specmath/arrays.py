@@ -1,0 +1,151 @@
+"""The one file that knows numpy, torch and jax: namespaces, dtypes, and the check of laws at the edge.
+
+Everything else is written against the array-API standard. torch and jax are never imported here: an array that comes
+in brings its own library along.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+Array = Any
+"""An array of numpy, torch or jax."""
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+"""Allowed |sum - 1| of a law, by dtype; half precision is refused."""
+
+
+def as_array(name: str, value: Any) -> Array:
+    """The value itself if it is an array of a known library, else a numpy array; ValueError for what is neither."""
+    if array_api_compat.is_array_api_obj(value):
+        return value
+    try:
+        converted = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {type(value).__name__} is not an array ({error})") from None
+    if converted.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: dtype {converted.dtype} is not numeric; allowed are real numbers")
+    return converted
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace that all arrays share; TypeError when libraries are mixed."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def is_concrete(array: Array) -> bool:
+    """Whether values can be looked at: False for jax tracers and for torch's fake or transformed tensors."""
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(array, jax.core.Tracer):
+        return False
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        if torch.compiler.is_compiling() or array.is_meta:
+            return False
+        return not (type(array) is not torch.Tensor and type(array).__name__ == "FakeTensor") and not (
+            torch._C._functorch.is_functorch_wrapped_tensor(array)
+        )
+    return True
+
+
+def on_host(array: Array) -> bool:
+    """Whether looking at values costs no device synchronisation: concrete, and in host memory."""
+    if not is_concrete(array):
+        return False
+    if array_api_compat.is_torch_array(array):
+        return array.device.type == "cpu"
+    if array_api_compat.is_jax_array(array):
+        return all(device.platform == "cpu" for device in array.devices())
+    return True
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """A host copy for reports and reference computations; detaches torch gradients."""
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()
+    return np.asarray(array)
+
+
+def to_float64(array: Array) -> Array:
+    """float64, or float32 for jax arrays while jax's x64 flag is off (the flag is never touched)."""
+    xp = namespace(array)
+    if array_api_compat.is_jax_array(array) and not sys.modules["jax"].config.jax_enable_x64:
+        return xp.astype(array, xp.float32)
+    return xp.astype(array, xp.float64)
+
+
+def dtype_name(array: Array) -> str:
+    """'float64', 'bfloat16', ...: the dtype's name, whatever the library."""
+    return str(array.dtype).rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True)
+class CheckedLaw:
+    """A law in float64, scaled once to sum to one, and ``correction``, the largest |sum - 1| before that.
+
+    ``correction`` is None where values could not be looked at (under jit, vmap or torch.compile).
+    """
+
+    values: Array
+    correction: float | None
+
+
+def check_law(name: str, law: Any) -> CheckedLaw:
+    """Check a probability array (..., V) once, at the edge.
+
+    Non-negative, finite, and sum over the last axis within `TOLERANCE` of one (1e-9 for float64, 1e-4 for float32);
+    then converted to float64 and scaled once. Raises ValueError naming ``name``, the first offending index and what is
+    allowed; half-precision laws are refused, because their rounding is far above any tolerance (hand in logits).
+    Tracers are scaled but cannot be checked.
+
+    >>> check_law("target", [0.25, 0.75]).correction
+    0.0
+    >>> check_law("target", [0.25, 0.25])
+    Traceback (most recent call last):
+    ValueError: target: sums to 0.5; allowed is 1 within 1e-09 (float64)
+    """
+    array = as_array(name, law)
+    if array.ndim < 1 or array.shape[-1] < 1:
+        raise ValueError(f"{name}: shape {tuple(array.shape)}; the last axis must hold at least one token")
+    kind = dtype_name(array)
+    if kind.startswith(("int", "uint", "bool")):
+        array, kind = namespace(array).astype(array, namespace(array).float64), "float64"
+    if kind not in TOLERANCE:
+        raise ValueError(f"{name}: dtype {kind}; allowed are float64 and float32 (for half precision hand in logits)")
+    values = to_float64(array)
+    xp = namespace(values)
+    total = xp.sum(values, axis=-1, keepdims=True)
+    correction = None
+    if is_concrete(array):
+        _check_values(name, to_numpy(values), TOLERANCE[kind], kind)
+        correction = float(np.max(np.abs(to_numpy(total) - 1.0), initial=0.0))
+    return CheckedLaw(values / total, correction)
+
+
+def _check_values(name: str, values: np.ndarray[Any, Any], tolerance: float, kind: str) -> None:
+    wrong = ~(values >= 0) | ~np.isfinite(values)
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}: entry {list(where)} is {values[where]}; allowed are finite numbers >= 0")
+    total = values.sum(axis=-1, dtype=np.float64)
+    off = np.abs(total - 1.0) > tolerance
+    if off.any():
+        where = tuple(int(i) for i in np.argwhere(off)[0])
+        place = f"row {list(where)} " if where else ""
+        raise ValueError(f"{name}: {place}sums to {total[where]:.10g}; allowed is 1 within {tolerance:g} ({kind})")
+
+
+def check_pair(target: Any, draft: Any) -> tuple[CheckedLaw, CheckedLaw]:
+    """`check_law` on both, and equal vocabularies; ValueError naming both shapes otherwise."""
+    checked = check_law("target", target), check_law("draft", draft)
+    if checked[0].values.shape[-1] != checked[1].values.shape[-1]:
+        raise ValueError(
+            f"target has {checked[0].values.shape[-1]} tokens and draft {checked[1].values.shape[-1]}; "
+            "both laws must be over one vocabulary"
+        )
+    return checked

@@ -1,0 +1,86 @@
+"""Checks of one verification step's input, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from specmath.arrays import TOLERANCE, Array, check_law, dtype_name, namespace, on_host, to_numpy
+
+
+def check_step(
+    layout: str,
+    count: Callable[[int], int],
+    at_most: int | None,
+    target: Array,
+    draft: Array,
+    tokens: Array,
+    uniforms: Array,
+    parents: Array | None,
+    *,
+    values: bool,
+) -> None:
+    """Shapes and dtypes always; values where they lie on the host and ``values`` is set. Raises ValueError."""
+    namespace(target, draft, tokens, uniforms)
+    for name, array in (("target", target), ("draft", draft)):
+        if dtype_name(array) not in TOLERANCE:
+            raise ValueError(f"{name}: dtype {dtype_name(array)}; allowed are float64 and float32")
+    if not dtype_name(tokens).startswith(("int", "uint")):
+        raise ValueError(f"tokens: dtype {dtype_name(tokens)}; allowed are integers")
+    axes = 1 if layout == "node" else 2
+    if target.ndim < axes or draft.ndim < axes or tokens.ndim < 1:
+        raise ValueError(f"{layout} rules take target and draft of {axes} or more axes and tokens of one or more")
+    n, size = tokens.shape[-1], target.shape[-1]
+    if n < 1 or (at_most is not None and n > at_most):
+        raise ValueError(f"tokens: {n} drafts; this rule allows 1 to {at_most or 'any number'}")
+    want_target = (size,) if layout == "node" else (n + 1, size)
+    want_draft = (size,) if layout == "node" else (n, size)
+    for name, array, want in (
+        ("target", target, want_target),
+        ("draft", draft, want_draft),
+        ("uniforms", uniforms, (count(n),)),
+    ):
+        if tuple(array.shape[-len(want) :]) != want:
+            raise ValueError(f"{name}: shape {tuple(array.shape)}; its last axes must be {want} for {n} drafted tokens")
+    batch = tuple(tokens.shape[:-1])
+    for name, array, own in (("target", target, axes), ("draft", draft, axes), ("uniforms", uniforms, 1)):
+        if tuple(array.shape[: array.ndim - own]) != batch:
+            raise ValueError(
+                f"{name}: batch axes {tuple(array.shape[: array.ndim - own])} differ from those of tokens, {batch}"
+            )
+    if layout != "tree" and parents is not None:
+        raise ValueError(f"parents: a {layout} rule takes none")
+    if layout == "tree":
+        _check_parents(parents, n)
+    if values and all(on_host(array) for array in (target, draft, tokens, uniforms)):
+        _check_values(layout, target, draft, tokens, uniforms)
+
+
+def _check_parents(parents: Array | None, n: int) -> None:
+    if parents is None or parents.ndim < 1 or parents.shape[-1] != n:
+        raise ValueError(f"parents: a tree rule needs {n} parent indices, one per drafted token")
+    if on_host(parents):
+        host = to_numpy(parents)
+        if ((host < -1) | (host >= np.arange(n))).any():
+            raise ValueError(
+                f"parents: {host.tolist()}; allowed are -1 (root) or the index of an earlier drafted token"
+            )
+
+
+def _check_values(layout: str, target: Array, draft: Array, tokens: Array, uniforms: Array) -> None:
+    check_law("target", target)
+    check_law("draft", draft)
+    drawn, coins, laws = to_numpy(tokens), to_numpy(uniforms), to_numpy(draft)
+    if ((drawn < 0) | (drawn >= laws.shape[-1])).any():
+        raise ValueError(f"tokens: values from {drawn.min()} to {drawn.max()}; allowed are 0 to {laws.shape[-1] - 1}")
+    if not ((coins >= 0) & (coins < 1)).all():
+        raise ValueError("uniforms: a value lies outside [0, 1)")
+    rows = laws[..., None, :] if layout == "node" else laws
+    never = np.take_along_axis(np.broadcast_to(rows, (*drawn.shape, laws.shape[-1])), drawn[..., None], axis=-1) <= 0
+    if never.any():
+        where = tuple(int(i) for i in np.argwhere(never[..., 0])[0])
+        raise ValueError(
+            f"tokens: token {drawn[where]} at {list(where)} has draft probability 0; "
+            "the declared draft law must be the one that was sampled from"
+        )

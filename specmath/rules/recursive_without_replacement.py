@@ -1,0 +1,78 @@
+"""Recursive rejection without replacement: after a rejection the draft law loses the rejected token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from specmath.arrays import Array, namespace
+from specmath.draws import categorical, first_match, positive_part, ratio, residual, take, without
+from specmath.exact import Chance, Number, normalised
+from specmath.rules.rule import Rule, Verdict
+from specmath.rules.single import accepts, left_over, overlap
+
+
+def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
+    for token in tokens:
+        draft = normalised(draft)
+        if accepts(chance, target[token], draft[token]):
+            return token
+        target = normalised(left_over(target, draft))
+        draft = [0 if x == token else q for x, q in enumerate(draft)]
+    return chance.draw(target)
+
+
+def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:
+    xp = namespace(target)
+    n = tokens.shape[-1]
+    emitted = xp.full_like(tokens[..., 0], -1)
+    for j in range(n):
+        token = tokens[..., j]
+        accept = (emitted < 0) & (uniforms[..., j] * take(draft, token) < take(target, token))
+        emitted = xp.where(accept, token, emitted)
+        target = xp.where((emitted < 0)[..., None], residual(target, draft), target)
+        draft = without(draft, token)
+    drawn = xp.astype(categorical(target, uniforms[..., n]), tokens.dtype)
+    emitted = xp.where(emitted < 0, drawn, emitted)
+    return Verdict(emitted, first_match(tokens, emitted))
+
+
+def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
+    """n = 1: sum min(p, q). n = 2: + sum_x (q_x - p_x)^+ g(1 / (1 - q_x)), g(c) = sum_y min(p1_y, c q_y).
+
+    The rejected x drops out of g by itself, because its residual p1_x is zero. g is piecewise linear with kinks at
+    p1_y / q_y, so all V values of it come from one sort of kinks and arguments together: O(V log V).
+    """
+    first = overlap(target, draft)
+    if n == 1:
+        return first
+    if n > 2:
+        return None  # the law depends on which tokens were rejected: no product form
+    xp = namespace(target)
+    size = target.shape[-1]
+    after = residual(target, draft)
+    never = xp.full_like(after, xp.inf)
+    kinks = xp.where(draft > 0, ratio(after, draft), never)
+    scales = ratio(xp.ones_like(draft), 1 - draft)
+    order = xp.argsort(xp.concat([kinks, scales], axis=-1), axis=-1, stable=True)
+    back = xp.argsort(order, axis=-1, stable=True)[..., size:]
+    zeros = xp.zeros_like(draft)
+
+    def below(values: Array) -> Array:  # sum of values over the tokens whose kink lies below each scale
+        merged = xp.take_along_axis(xp.concat([values, zeros], axis=-1), order, axis=-1)
+        return xp.take_along_axis(xp.cumulative_sum(merged, axis=-1), back, axis=-1)
+
+    above = positive_part(xp.sum(draft, axis=-1, keepdims=True) - below(draft))
+    return first + xp.sum(positive_part(draft - target) * (below(after) + scales * above), axis=-1)
+
+
+RULE = Rule(
+    name="recursive_without_replacement",
+    purpose="recursive rejection for distinct drafts: a rejected token leaves the draft law",
+    source="jeon2024recursive, Algorithm 2; yang2024mcsd, Section 4",
+    layout="node",
+    drafts=("without_replacement",),
+    lossless=True,
+    program=program,
+    step=step,
+    formula=formula,
+)

@@ -1,0 +1,136 @@
+"""What a verification rule is: one object with an exact program, a vectorised step and, where known, a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from specmath import draft_laws
+from specmath.arrays import Array, as_array, check_pair, namespace
+from specmath.rules.check import check_step
+
+Layout = Literal["node", "chain", "tree"]
+
+
+class Verdict(NamedTuple):
+    """What one verification step decided.
+
+    Attributes
+    ----------
+    tokens : node rules: the emitted token, shape (...). Chain and tree rules: the accepted path and then the
+        correction or bonus token, padded with -1, shape (..., N + 1) for N drafted tokens.
+    accepted : index (into the drafted tokens) of the deepest accepted draft, -1 if none, shape (...). For a chain the
+        number of accepted drafts is ``accepted + 1``; for a node it is the first draft equal to the emitted token.
+    """
+
+    tokens: Array
+    accepted: Array
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A verification rule.
+
+    Attributes
+    ----------
+    name, purpose, source : registry name, one line, bibliography key with locator.
+    layout : "node" (n candidates for one position), "chain" (one path) or "tree" (a path set with a parent vector).
+    drafts : names of the draft laws under which the rule is lossless; for chains and trees, of the children of a node.
+    lossless : whether the output law equals the target's for those draft laws.
+    program : the readable judge, exact over Fractions. Node: ``program(chance, target, draft, tokens) -> token``;
+        chain: ``program(chance, target, draft, tokens) -> emitted tokens`` with target[i], draft[i] the laws at
+        depth i; tree: the same with ``parents`` appended.
+    step : the vectorised form behind `verify`, without checks.
+    formula : ``formula(target, draft, n, drafts) -> acceptance`` of shape (...), or None where none is known.
+    tests : how many accept tests (uniforms) the rule needs for n drafted tokens.
+    at_most : largest n of a node rule, None for any.
+    """
+
+    name: str
+    purpose: str
+    source: str
+    layout: Layout
+    drafts: tuple[str, ...]
+    lossless: bool
+    program: Callable[..., Any]
+    step: Callable[..., Verdict]
+    formula: Callable[[Array, Array, int, str], Array | None] | None = None
+    tests: Callable[[int], int] = lambda n: n
+    at_most: int | None = None
+
+    def uniforms(self, n: int) -> int:
+        """Number of uniforms for n drafted tokens: the accept tests in the order of the drafts, then one draw."""
+        return self.tests(n) + 1
+
+    def verify(
+        self,
+        target: Array,
+        draft: Array,
+        tokens: Array,
+        uniforms: Array,
+        parents: Array | None = None,
+        *,
+        check: bool = True,
+    ) -> Verdict:
+        """Decide which drafted tokens to keep; batched over leading axes, numpy, torch or jax, no host synchronisation.
+
+        Parameters
+        ----------
+        target : node (..., V); chain and tree (..., N + 1, V), row 0 the law at the root, row i + 1 after drafted
+            token i.
+        draft : node (..., V); chain and tree (..., N, V), row i the law that drafted token i was drawn from (siblings
+            share it; without replacement it is the law before the earlier siblings were taken out).
+        tokens : drafted tokens, node (..., n), chain and tree (..., N), integers.
+        uniforms : (..., self.uniforms(n)) in [0, 1): one per accept test in the order of ``tokens``, then the one of
+            the final draw.
+        parents : trees: (N,) or (..., N), the parent of each drafted token, -1 for the root, parents[i] < i.
+        check : look at the values too (sums, NaN, support of the drafts) where that costs no synchronisation, that is
+            for concrete host arrays; shapes and dtypes are always checked.
+
+        Returns
+        -------
+        Verdict
+            Tokens and the index of the deepest accepted draft.
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit, laws that are none, tokens outside the vocabulary or never drafted by ``draft``.
+        """
+        arrays = [as_array(k, v) for k, v in (("target", target), ("draft", draft), ("tokens", tokens))]
+        arrays.append(as_array("uniforms", uniforms))
+        if parents is not None:
+            parents = as_array("parents", parents)
+            parents = namespace(arrays[0]).asarray(parents)
+        check_step(self.layout, self.uniforms, self.at_most, *arrays, parents, values=check)
+        if self.layout == "tree":
+            return self.step(*arrays, parents)
+        return self.step(*arrays)
+
+    def acceptance(self, target: Array, draft: Array, n: int, drafts: str | None = None) -> Array:
+        """P(the emitted token is one of the n drafted ones), shape (...), for laws (..., V).
+
+        ``drafts`` names the draft law, default the first the rule is made for. Laws are checked and converted to
+        float64. Raises ValueError when the rule does not support the draft law or n, and NotImplementedError when no
+        formula is known (`specmath.acceptance` estimates it then).
+        """
+        drafts = self.supported(n, drafts)
+        checked = check_pair(target, draft)
+        value = None
+        if self.formula is not None:
+            value = self.formula(checked[0].values, checked[1].values, n, drafts)
+        if value is None:
+            raise NotImplementedError(f"rule {self.name!r} has no acceptance formula for n = {n}, drafts = {drafts!r}")
+        return value
+
+    def supported(self, n: int, drafts: str | None = None) -> str:
+        """The draft law's name if this rule verifies n of its drafts losslessly; ValueError otherwise."""
+        drafts = self.drafts[0] if drafts is None else draft_laws.get(drafts).name
+        if drafts not in self.drafts:
+            raise ValueError(
+                f"rule {self.name!r} does not verify drafts={drafts!r}; allowed are {', '.join(map(repr, self.drafts))}"
+            )
+        if n < 1 or (self.at_most is not None and n > self.at_most):
+            raise ValueError(f"n is {n}: rule {self.name!r} allows 1 to {self.at_most or 'any number of'} drafts")
+        return drafts

@@ -1,0 +1,56 @@
+"""Single-draft rejection: accept x with probability min(1, target(x) / draft(x)), else draw from the residual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from specmath.arrays import Array, namespace
+from specmath.draws import categorical, first_match, residual, take
+from specmath.exact import Chance, Number
+from specmath.rules.rule import Rule, Verdict
+
+
+def left_over(target: Sequence[Number], draft: Sequence[Number]) -> list[Number]:
+    """(target - draft)^+, not normalised."""
+    return [max(p - q, 0) for p, q in zip(target, draft, strict=True)]
+
+
+def accepts(chance: Chance, weight: Number, proposal: Number) -> bool:
+    """True with probability min(1, weight / proposal); a draft of probability zero cannot have been drawn."""
+    return chance.flip(1 if weight >= proposal else weight / proposal)
+
+
+def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
+    (token,) = tokens
+    if accepts(chance, target[token], draft[token]):
+        return token
+    return chance.draw(left_over(target, draft))
+
+
+def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:
+    xp = namespace(target)
+    token = tokens[..., 0]
+    accept = uniforms[..., 0] * take(draft, token) < take(target, token)
+    drawn = xp.astype(categorical(residual(target, draft), uniforms[..., 1]), tokens.dtype)
+    emitted = xp.where(accept, token, drawn)
+    return Verdict(emitted, first_match(tokens, emitted))
+
+
+def overlap(target: Array, draft: Array) -> Array:
+    """sum_x min(target(x), draft(x)) = 1 - TV, shape (...)."""
+    xp = namespace(target)
+    return xp.sum(xp.where(target < draft, target, draft), axis=-1)
+
+
+RULE = Rule(
+    name="single",
+    purpose="one draft, accepted with probability min(1, p/q), else a draw from (p - q)^+",
+    source="leviathan2023fast, Algorithm 1; chen2023accelerating, Algorithm 2",
+    layout="node",
+    drafts=("iid",),
+    lossless=True,
+    program=program,
+    step=step,
+    formula=lambda target, draft, n, drafts: overlap(target, draft),
+    at_most=1,
+)
