@@ -1,4 +1,4 @@
-"""A stock Llama, small enough to read: RMSNorm, rotary positions, grouped-query attention, SiLU-gated MLP, tied embedding.
+"""A stock Llama, small enough to read: RMSNorm, rotary positions, grouped-query attention, gated MLP, tied embedding.
 
 Parameter names are those of ``transformers.LlamaForCausalLM``, so weights move between the two without a mapping.
 Shapes in comments: B batch, T new tokens, S tokens in the cache after this call, H query heads, G key-value heads,
@@ -201,6 +201,8 @@ class Llama(nn.Module):
         self.config = config
         self.model = Trunk(config)
         cos, sin = rotary_table(config)
+        self.cos: Tensor
+        self.sin: Tensor
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 

@@ -7,6 +7,7 @@ breakpoints are bisected down to neighbouring floats, and the law is the sum of 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class _Search:
         steps = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53.0]))
         if count > len(steps):
             raise ValueError(f"count is {count}; allowed are 1 to {len(steps)} uniforms")
-        self.design = (np.arange(1, probes + 1)[:, None] * steps[:count]) % 1.0
+        self.design = np.asarray((np.arange(1, probes + 1)[:, None] * steps[:count]) % 1.0, dtype=np.float64)
 
     def signatures(self, fixed: list[float], values: NDArray[np.float64]) -> list[tuple[Hashable, ...]]:
         """For every value of the next coordinate: the outcomes over the design of the coordinates after it."""
@@ -47,17 +48,13 @@ class _Search:
         known = dict(zip(points.tolist(), self.signatures(fixed, points), strict=True))
         while True:
             order = sorted(known)
-            wide = [
-                (low, high)
-                for low, high in zip(order, order[1:], strict=False)
-                if known[low] != known[high] and high - low > WIDTH
-            ]
+            wide = [(low, high) for low, high in pairwise(order) if known[low] != known[high] and high - low > WIDTH]
             if not wide:
                 break
             fresh = np.unique([np.linspace(low, high, GRID + 1)[1:-1] for low, high in wide])
             known.update(zip(fresh.tolist(), self.signatures(fixed, fresh), strict=True))
         found, start, first = [], 0.0, order[0]
-        for low, high in zip(order, order[1:], strict=False):
+        for low, high in pairwise(order):
             if known[low] != known[high]:
                 edge = (low + high) / 2
                 found.append(((first + low) / 2, edge - start))

@@ -60,7 +60,7 @@ def division_factor(target: Array, draft: Array, n: int) -> Array:
 def exact_factor(target: Sequence[Number], draft: Sequence[Number], n: int) -> Fraction:
     """A rational rho within about 1e-13 above the root, for which losslessness holds in exact arithmetic."""
     laws = [np.array([float(x) for x in law]) for law in (target, draft)]
-    factor = Fraction(float(division_factor(*laws, n)))
+    factor = Fraction(float(division_factor(laws[0], laws[1], n)))
     while factor < n:
         beta = sum(min(p / factor, q) for p, q in zip(target, draft, strict=True))
         if 1 - (1 - beta) ** n <= factor * beta:
@@ -113,10 +113,10 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
     xp = namespace(target)
     factor = division_factor(target, draft, n)
     beta, passed, rest = _residual(target, draft, factor, n)
-    rejected = ratio(
-        positive_part(draft - target / factor[..., None]), xp.broadcast_to((1 - beta)[..., None], draft.shape)
-    )
-    again = xp.sum(rest * (1 - (1 - xp.where(rejected > 1, xp.ones_like(rejected), rejected)) ** n), axis=-1)
+    missed = xp.broadcast_to((1 - beta)[..., None], draft.shape)
+    rejected = ratio(positive_part(draft - target / factor[..., None]), missed)
+    rejected = xp.where(rejected > 1, xp.ones_like(rejected), rejected)
+    again = xp.sum(rest * (1 - (1 - rejected) ** n), axis=-1)
     return passed + (1 - passed) * again
 
 

@@ -98,15 +98,13 @@ class Rule:
         ValueError
             For shapes that do not fit, laws that are none, tokens outside the vocabulary or never drafted by ``draft``.
         """
-        arrays = [as_array(k, v) for k, v in (("target", target), ("draft", draft), ("tokens", tokens))]
-        arrays.append(as_array("uniforms", uniforms))
+        target, draft = as_array("target", target), as_array("draft", draft)
+        tokens, uniforms = as_array("tokens", tokens), as_array("uniforms", uniforms)
         if parents is not None:
-            parents = as_array("parents", parents)
-            parents = namespace(arrays[0]).asarray(parents)
-        check_step(self.layout, self.uniforms, self.at_most, *arrays, parents, values=check)
-        if self.layout == "tree":
-            return self.step(*arrays, parents)
-        return self.step(*arrays)
+            parents = namespace(target).asarray(as_array("parents", parents))
+        check_step(self.layout, self.uniforms, self.at_most, target, draft, tokens, uniforms, parents, values=check)
+        extra = (parents,) if self.layout == "tree" else ()
+        return self.step(target, draft, tokens, uniforms, *extra)
 
     def acceptance(self, target: Array, draft: Array, n: int, drafts: str | None = None) -> Array:
         """P(the emitted token is one of the n drafted ones), shape (...), for laws (..., V).

@@ -1,4 +1,4 @@
-"""Traversal verification of a tree: leaves first, in depth-first order; a rejected leaf leaves its mark on its parent."""
+"""Traversal verification of a tree: leaves first, in depth-first order; a rejected leaf changes its parent's laws."""
 
 from __future__ import annotations
 
