@@ -7,8 +7,8 @@ in brings its own library along.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -77,6 +77,26 @@ def to_float64(array: Array) -> Array:
     if array_api_compat.is_jax_array(array) and not sys.modules["jax"].config.jax_enable_x64:
         return xp.astype(array, xp.float32)
     return xp.astype(array, xp.float64)
+
+
+_Result = TypeVar("_Result")
+
+
+def as_pytree(result: _Result, *, arrays: tuple[str, ...]) -> _Result:
+    """The dataclass itself; if its arrays are jax's, its class is known to jax as a pytree from now on.
+
+    Registered on the way out rather than at import, so that jax is not imported; a jitted function is traced before
+    its result is flattened, hence in time.
+    """
+    kind = type(result)
+    if array_api_compat.is_jax_array(getattr(result, arrays[0])) and kind not in _PYTREES:
+        others = [field.name for field in fields(kind) if field.name not in arrays]  # type: ignore[arg-type]
+        sys.modules["jax"].tree_util.register_dataclass(kind, data_fields=list(arrays), meta_fields=others)
+        _PYTREES.add(kind)
+    return result
+
+
+_PYTREES: set[type] = set()
 
 
 def dtype_name(array: Array) -> str:

@@ -1,0 +1,1 @@
+"""Language models that the decoders run: a protocol, exact tables, and a small Llama."""

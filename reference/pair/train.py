@@ -170,6 +170,7 @@ def ship(model: Llama, folder: Path, record: dict[str, object]) -> None:
 
 
 def main() -> None:
+    """Train, report held-out loss, and ship: the command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m reference.pair.train", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for target/ and draft/")
     parser.add_argument("--work", type=Path, default=Path("build/pair"), help="folder for checkpoints")

@@ -49,5 +49,5 @@ LAW = DraftLaw(
     inside=inside,
     uniforms=lambda n: 2,
     needs=_needs,
-    source="sun2024spechub, Section 4",
+    source="sun2024spechub",
 )

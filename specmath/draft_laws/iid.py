@@ -31,5 +31,5 @@ LAW = DraftLaw(
     inside=inside,
     uniforms=lambda n: n,
     needs=lambda n, support: "",
-    source="sun2023spectr, Section 3",
+    source="sun2023spectr",
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from specmath import exact
-from specmath.arrays import Array
+from specmath.arrays import Array, is_concrete, to_numpy
 from specmath.exact import Chance, Law, Number
 
 
@@ -47,8 +49,21 @@ class DraftLaw:
 
     def check(self, n: int, support: int) -> None:
         """ValueError unless n candidates can be drawn from a law with ``support`` tokens of positive probability."""
+        self._check(n, support, "")
+
+    def check_rows(self, n: int, draft: Array) -> None:
+        """`check` for every row of draft (..., V), naming the first that fails; tracers cannot be looked at."""
+        size = draft.shape[-1]
+        if not is_concrete(draft):
+            return self._check(n, size, "")
+        support = (to_numpy(draft) > 0).sum(axis=-1)
+        smallest = int(np.min(support, initial=size))
+        row = [int(i) for i in np.argwhere(support == smallest)[0]] if support.size else []
+        return self._check(n, smallest, f" (context {row[0] if len(row) == 1 else row})" if row else "")
+
+    def _check(self, n: int, support: int, place: str) -> None:
         if n < 1:
             raise ValueError(f"n is {n}; at least one candidate must be drafted")
         problem = self.needs(n, support)
         if problem:
-            raise ValueError(f"n is {n}: drafts={self.name!r} {problem}")
+            raise ValueError(f"n is {n}: drafts={self.name!r} {problem}{place}")

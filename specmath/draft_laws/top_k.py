@@ -40,5 +40,5 @@ LAW = DraftLaw(
     inside=inside,
     uniforms=lambda n: 0,
     needs=_needs,
-    source="li2024eagle2, Section 4.1",
+    source="li2024eagle2",
 )

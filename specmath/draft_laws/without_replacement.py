@@ -88,5 +88,5 @@ LAW = DraftLaw(
     needs=lambda n, support: (
         "" if n <= support else f"draws n distinct tokens; the draft has only {support} possible tokens"
     ),
-    source="jeon2024recursive, Section 3",
+    source="jeon2024recursive",
 )

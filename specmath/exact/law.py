@@ -15,6 +15,7 @@ DEFAULT_BUDGET = 100_000
 class Law(Mapping[Any, Number]):
     """A finite law: outcome -> probability (> 0), and the number of paths that led to it.
 
+    >>> from fractions import Fraction
     >>> fair = law(lambda chance: chance.flip(Fraction(1, 2)))
     >>> fair[True], fair[None], fair.paths
     (Fraction(1, 2), 0, 2)

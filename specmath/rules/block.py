@@ -54,7 +54,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
 RULE = Rule(
     name="block",
     purpose="judge the chain as a whole: keep up to the last passed test; optimal for one path",
-    source="sun2025block, Algorithm 2 and Theorem 2",
+    source="sun2025block, Theorem 2",
     layout="chain",
     drafts=("iid",),
     lossless=True,

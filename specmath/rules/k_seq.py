@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def division_factor(target: Array, draft: Array, n: int) -> Array:
     return xp.where((nudged < high) & (excess(nudged) <= 0), nudged, high)
 
 
-def exact_factor(target: Sequence[Number], draft: Sequence[Number], n: int) -> Fraction:
+@lru_cache(maxsize=256)  # an enumeration asks for the same factor on every path
+def exact_factor(target: tuple[Number, ...], draft: tuple[Number, ...], n: int) -> Fraction:
     """A rational rho within about 1e-13 above the root, for which losslessness holds in exact arithmetic."""
     laws = [np.array([float(x) for x in law]) for law in (target, draft)]
     factor = Fraction(float(division_factor(laws[0], laws[1], n)))
@@ -71,7 +73,7 @@ def exact_factor(target: Sequence[Number], draft: Sequence[Number], n: int) -> F
 
 def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
     n = len(tokens)
-    factor = exact_factor(target, draft, n)
+    factor = exact_factor(tuple(target), tuple(draft), n)
     for token in tokens:
         if accepts(chance, target[token] / factor, draft[token]):
             return token
@@ -123,7 +125,7 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
 RULE = Rule(
     name="k_seq",
     purpose="SpecTr: test each draft against p / rho; acceptance >= (1 - (1 - 1/n)^n) of the optimum",
-    source="sun2023spectr, Algorithm 2 and Theorem 2",
+    source="sun2023spectr",
     layout="node",
     drafts=("iid",),
     lossless=True,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
-from specmath.draws import first_match, positive_part
+from specmath.draws import first_match, positive_part, ratio, residual, take
 from specmath.exact import Chance, Number
-from specmath.rules import single
+from specmath.rules import sampler_match, single
 from specmath.rules.rule import Rule, Verdict
 
 
@@ -29,6 +29,13 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
     return single.overlap(target, draft) + xp.sum(positive_part(target - draft) * hit, axis=-1)
 
 
+def given(target: Array, draft: Array, tokens: Array) -> Array:
+    """min(1, p / q) at the first draft, else the residual's mass on the other drafts."""
+    token = tokens[..., 0]
+    missed = positive_part(1 - ratio(take(target, token), take(draft, token)))
+    return 1 - missed + missed * sampler_match.given(residual(target, draft), draft, tokens)
+
+
 RULE = Rule(
     name="naive_list",
     purpose="single-draft rejection on the first draft; the residual draw may hit another one",
@@ -39,5 +46,6 @@ RULE = Rule(
     program=program,
     step=step,
     formula=formula,
+    given=given,
     tests=lambda n: 1,
 )

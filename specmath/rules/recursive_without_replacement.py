@@ -65,14 +65,26 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
     return first + xp.sum(positive_part(draft - target) * (below(after) + scales * above), axis=-1)
 
 
+def given(target: Array, draft: Array, tokens: Array) -> Array:
+    """1 - prod_j (1 - min(1, p_j(x_j) / q_j(x_j))): some test passes, for these drafts x."""
+    xp = namespace(target)
+    missed = xp.ones_like(target[..., 0])
+    for j in range(tokens.shape[-1]):
+        token = tokens[..., j]
+        missed = missed * positive_part(1 - ratio(take(target, token), take(draft, token)))
+        target, draft = residual(target, draft), without(draft, token)
+    return 1 - missed
+
+
 RULE = Rule(
     name="recursive_without_replacement",
     purpose="recursive rejection for distinct drafts: a rejected token leaves the draft law",
-    source="jeon2024recursive, Algorithm 2; yang2024mcsd, Section 4",
+    source="jeon2024recursive; yang2024mcsd",
     layout="node",
     drafts=("without_replacement",),
     lossless=True,
     program=program,
     step=step,
     formula=formula,
+    given=given,
 )

@@ -43,6 +43,8 @@ class Rule:
         depth i; tree: the same with ``parents`` appended.
     step : the vectorised form behind `verify`, without checks.
     formula : ``formula(target, draft, n, drafts) -> acceptance`` of shape (...), or None where none is known.
+    given : ``given(target, draft, tokens) -> P(emitted token is drafted | the drafts)``, shape (...): averaged over
+        drafts by Monte Carlo where there is no formula.
     tests : how many accept tests (uniforms) the rule needs for n drafted tokens.
     at_most : largest n of a node rule, None for any.
     """
@@ -56,6 +58,7 @@ class Rule:
     program: Callable[..., Any]
     step: Callable[..., Verdict]
     formula: Callable[[Array, Array, int, str], Array | None] | None = None
+    given: Callable[[Array, Array, Array], Array] | None = None
     tests: Callable[[int], int] = lambda n: n
     at_most: int | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import rest
-from specmath.draws import categorical, first_match, ranked, take
+from specmath.draws import categorical, first_match, ones_hot, ranked, take
 from specmath.exact import Chance, Number
 from specmath.rules.rule import Rule, Verdict
 
@@ -36,6 +36,17 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
     return None  # without replacement: needs the inclusion probabilities of successive sampling
 
 
+def given(target: Array, draft: Array, tokens: Array) -> Array:
+    """Target mass of the drafted set; a repeated draft counts once."""
+    xp = namespace(target)
+    found = xp.zeros_like(target[..., 0])
+    for j in range(tokens.shape[-1]):
+        token = tokens[..., j]
+        found = found + take(target, token)
+        target = xp.where(ones_hot(token, target.shape[-1], xp), xp.zeros_like(target), target)
+    return found
+
+
 RULE = Rule(
     name="sampler_match",
     purpose="draw from the target; accepted if the draw is among the drafts",
@@ -46,5 +57,6 @@ RULE = Rule(
     program=program,
     step=step,
     formula=formula,
+    given=given,
     tests=lambda n: 0,
 )

@@ -98,7 +98,7 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
 RULE = Rule(
     name="spechub",
     purpose="optimal for SpecHub's pairs: test the other token, then the hub",
-    source="sun2024spechub, Algorithm 1",
+    source="sun2024spechub",
     layout="node",
     drafts=("hub",),
     lossless=True,

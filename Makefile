@@ -1,0 +1,64 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv on their first run.
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -q -c constraints.txt
+
+.PHONY: help demo test test-slow lint format wheel train clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@echo "make TARGET [PYTHON=python3.12] [WORKERS=2]"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/.demo-ready  ## decode real prompts, check every rule, write demo/report.html
+	$(BIN)/specmath demo
+
+test: $(VENV)/.test-ready  ## all proofs and tests, doctests and the README's example
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu" --doctest-modules --doctest-glob=README.md \
+		proofs_tests specmath reference README.md
+
+test-slow: $(VENV)/.test-ready  ## the larger instances of the same proofs
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu" proofs_tests
+
+lint: $(VENV)/.test-ready  ## ruff (rules and format) and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.test-ready  ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.test-ready  ## build sdist and wheel, check the wheel in an empty environment
+	PYTHON=$(BIN)/python .ci/wheel
+
+train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
+	$(BIN)/python -m reference.pair.train
+
+clean:  ## remove what make built, .venv included
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# The environment. A stamp is written only after pip succeeded, so that an interrupted set-up is taken up again.
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "'$(PYTHON)' was not found. Name an interpreter: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "specmath needs Python 3.11 to 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
+			"Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) -V 2>&1)"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "'$(PYTHON) -m venv $(VENV)' failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.demo-ready: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing specmath[torch,plot] into $(VENV), versions as in constraints.txt (once, some minutes)"
+	@$(INSTALL) -e ".[torch,plot]"
+	@touch $@
+
+$(VENV)/.test-ready: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing specmath[test] into $(VENV), versions as in constraints.txt (once, some minutes)"
+	@$(INSTALL) -e ".[test]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""Proofs and tests; a package so that its folders share the harness."""

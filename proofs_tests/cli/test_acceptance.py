@@ -1,0 +1,246 @@
+"""`specmath acceptance`: its numbers are those of the library, and its JSON obeys the schema."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pytest
+import scipy.stats
+
+import specmath
+from proofs_tests.cli.conftest import some_laws, some_logits
+from specmath.cli import laws as laws_module
+from specmath.comparison import OPTIMAL, compare, plan
+
+SCHEMA = json.loads(files("specmath").joinpath("schemas/acceptance.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def valid(document: dict) -> dict:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    VALIDATOR.validate(document)
+    return document
+
+
+def direct(row: dict, target: np.ndarray, draft: np.ndarray, **options: int) -> np.ndarray:
+    if row["rule"] == OPTIMAL:
+        return np.asarray(specmath.optimum(target, draft, row["n"], row["drafts"]).acceptance)
+    return np.asarray(specmath.acceptance(row["rule"], target, draft, row["n"], row["drafts"], **options).values)
+
+
+def check_rows(rows: list[dict], target: np.ndarray, draft: np.ndarray, **options: int) -> None:
+    """Every number of every row, from the library's per-context values and scipy's own interval."""
+    best: dict[tuple[str, int], np.ndarray] = {}
+    for row in rows:
+        values = direct(row, target, draft, **options)
+        if row["rule"] == OPTIMAL:
+            best[row["drafts"], row["n"]] = values
+        assert row["acceptance"] == pytest.approx(values.mean(), abs=1e-12)
+        assert row["contexts"] == len(values)
+        low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
+        assert row["low"] == pytest.approx(np.clip(low, 0, 1), abs=1e-12)
+        assert row["high"] == pytest.approx(np.clip(high, 0, 1), abs=1e-12)
+        gaps = best[row["drafts"], row["n"]] - values
+        assert row["gap"] == pytest.approx(gaps.mean(), abs=1e-12)
+        spread = gaps.std(ddof=1) / np.sqrt(len(gaps)) * scipy.stats.t.ppf(0.975, len(gaps) - 1)
+        assert row["gap_high"] - row["gap_low"] == pytest.approx(2 * spread, abs=1e-12)
+
+
+def test_iid_rows_are_the_librarys(specmath_main, dump):
+    document = valid(specmath_main("acceptance", dump, "--json").document)
+    rows = document["rows"]
+    expected = {
+        (name, n)
+        for n in (1, 2, 4, 8)
+        for name in (OPTIMAL, *specmath.rules.names("node"))
+        if name == OPTIMAL
+        or ("iid" in specmath.rules.get(name).drafts and n <= (specmath.rules.get(name).at_most or n))
+    }
+    assert {(row["rule"], row["n"]) for row in rows} == expected
+    assert len(rows) == len(expected)
+    assert document["skipped"] == []
+    check_rows(rows, *some_laws())
+
+
+def test_every_draft_law_and_rule_has_a_row(specmath_main, dump):
+    names = specmath.draft_laws.names()
+    rows = valid(specmath_main("acceptance", dump, "--json", "--n", 2, "--drafts", *names).document)["rows"]
+    assert {row["drafts"] for row in rows} == set(names)
+    assert {row["rule"] for row in rows} | {"single"} == {OPTIMAL, *specmath.rules.names("node")}
+    check_rows(rows, *some_laws())
+
+
+def test_monte_carlo_rows(specmath_main, dump):
+    """One block: the seed is the caller's own, so that the library gives the same numbers."""
+    arguments = ("--json", "--n", 3, "--drafts", "without_replacement", "--replicates", 40)
+    rows = valid(specmath_main("acceptance", dump, *arguments, "--seed", 7).document)["rows"]
+    check_rows(rows, *some_laws(), seed=7, replicates=40)
+    estimated = [row for row in rows if row["method"] == "monte-carlo"]
+    assert estimated
+    for row in estimated:
+        result = specmath.acceptance(
+            row["rule"], *some_laws(), n=3, drafts="without_replacement", seed=7, replicates=40
+        )
+        assert row["monte_carlo_error"] == pytest.approx(np.sqrt(np.square(result.standard_error).sum()) / 5)
+    others = specmath_main("acceptance", dump, *arguments, "--seed", 8).document["rows"]
+    assert {row["rule"] for row in estimated} == {
+        row["rule"] for row, other in zip(rows, others, strict=True) if row["acceptance"] != other["acceptance"]
+    }
+
+
+def test_blocks_do_not_change_the_formulas(specmath_main, dump, monkeypatch):
+    whole = specmath_main("acceptance", dump, "--json").document["rows"]
+    monkeypatch.setattr(laws_module, "ROWS", 2)
+    parts = specmath_main("acceptance", dump, "--json").document["rows"]
+    for one, other in zip(whole, parts, strict=True):
+        assert one["acceptance"] == pytest.approx(other["acceptance"], abs=1e-14)
+
+
+def test_blocks_do_not_share_their_draws():
+    """The same contexts once more in a second block: were the draws shared, the mean would not move at all."""
+    target, draft = some_laws()
+    todo = plan([3], ["without_replacement"], ["sampler_match"])
+    options = {"seed": 3, "replicates": 20}
+    (_, once), (_, twice) = compare([(target, draft)], todo, **options), compare([(target, draft)] * 2, todo, **options)
+    assert once.method == twice.method == "monte-carlo"
+    assert once.acceptance != twice.acceptance
+    assert twice.contexts == 10
+
+
+def test_logits(specmath_main, save):
+    """Half-precision logits with masks, and the sampler's options, against the library on the same numbers."""
+    target, draft = (logits.astype(np.float16) for logits in some_logits())
+    target[:, 1], draft[:, 2] = -np.inf, -np.inf
+    path = save(target=target, draft=draft)
+    plain = valid(specmath_main("acceptance", path, "--logits", "--n", 1, 2, "--json").document)
+    assert plain["logits"] == {"temperature": 1.0, "top_k": None, "top_p": None}
+    check_rows(plain["rows"], specmath.law_from_logits(target), specmath.law_from_logits(draft))
+    options = ("--temperature", 0.7, "--top-k", 4, "--top-p", 0.9)
+    cut = valid(specmath_main("acceptance", path, "--logits", "--n", 1, 2, "--json", *options).document)
+    assert cut["logits"] == {"temperature": 0.7, "top_k": 4, "top_p": 0.9}
+    warped = [specmath.law_from_logits(x, temperature=0.7, top_k=4, top_p=0.9) for x in (target, draft)]
+    check_rows(cut["rows"], *warped)
+    assert cut["rows"][0]["acceptance"] != plain["rows"][0]["acceptance"]
+
+
+def test_bfloat16_safetensors(specmath_main, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    target, draft = (torch.tensor(logits).bfloat16() for logits in some_logits())
+    path = tmp_path / "dump.safetensors"
+    save_file({"target": target, "draft": draft}, path)
+    rows = valid(specmath_main("acceptance", path, "--logits", "--json").document)["rows"]
+    check_rows(rows, *(specmath.law_from_logits(x.double().numpy()) for x in (target, draft)))
+    specmath_main("acceptance", path).refused(str(path), "target: dtype bfloat16", "--logits")
+
+
+def test_one_context(specmath_main, save):
+    target, draft = some_laws()
+    document = valid(specmath_main("acceptance", save(target=target[0], draft=draft[0]), "--json").document)
+    assert document["contexts"] == 1
+    assert {row[end] for row in document["rows"] for end in ("low", "high", "gap_low", "gap_high")} == {None}
+    assert document["rows"][0]["acceptance"] == pytest.approx(np.minimum(target[0], draft[0]).sum())
+
+
+def test_interval_is_clipped(specmath_main, save):
+    """Two contexts, acceptance 0 and 1: the Student interval is far wider than what can be."""
+    target, draft = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+    row = valid(specmath_main("acceptance", save(target=target, draft=draft), "--json", "--n", 1).document)["rows"][0]
+    assert (row["acceptance"], row["low"], row["high"]) == (0.5, 0.0, 1.0)
+
+
+def test_rules_by_name(specmath_main, dump):
+    arguments = ("acceptance", dump, "--rules", "single", "recursive", "optimal", "--n", 1, 2)
+    document = valid(specmath_main(*arguments, "--json").document)
+    assert [(row["rule"], row["n"]) for row in document["rows"]] == [
+        ("optimal", 1),
+        ("single", 1),
+        ("recursive", 1),
+        ("optimal", 2),
+        ("recursive", 2),
+    ]
+    assert [(entry["rule"], entry["n"]) for entry in document["skipped"]] == [("single", 2)]
+    assert "no row for single, iid, n = 2: " in specmath_main(*arguments).out
+
+
+def test_table_says_what_json_says(specmath_main, dump):
+    arguments = ("acceptance", dump, "--drafts", "iid", "without_replacement", "--n", 1, 3)
+    rows = specmath_main(*arguments, "--json").document["rows"]
+    out = specmath_main(*arguments).out
+    table = [line.split() for line in out.splitlines() if line.endswith(("formula", "monte-carlo"))]
+    assert len(table) == len(rows)
+    for cells, row in zip(table, rows, strict=True):
+        assert cells[:4] == [row["drafts"], str(row["n"]), row["rule"], f"{row['acceptance']:.4f}"]
+        assert cells[4:7] == [f"{row['low']:.4f}", "..", f"{row['high']:.4f}"]
+        assert cells[-1] == row["method"]
+    lines = [line for line in out.splitlines() if line.endswith(("formula", "monte-carlo"))]
+    assert len({line.index("..") for line in lines}) == 1  # the columns stand under each other
+    assert "Student t" in out
+    assert "256 replicates a context, seed 0" in out
+
+
+def spoiled(document: dict, change) -> dict:
+    copied = copy.deepcopy(document)
+    change(copied)
+    return copied
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("schema_version"),
+        lambda d: d.update(schema_version=2),
+        lambda d: d.update(rows=[]),
+        lambda d: d.update(surplus=1),
+        lambda d: d["rows"][1].pop("gap"),
+        lambda d: d["rows"][1].update(acceptance=1.5),
+        lambda d: d["rows"][1].update(low="0.5"),
+        lambda d: d["rows"][1].update(method="guess"),
+        lambda d: d["rows"][1].update(n=0),
+        lambda d: d["rows"][1].update(p=0.5),
+        lambda d: d["rows"][0].update(gap=0.25),
+        lambda d: d.update(logits={"temperature": -1.0, "top_k": None, "top_p": None}),
+        lambda d: d.update(skipped=[{"rule": "single"}]),
+    ],
+)
+def test_schema_rejects_wrong_output(specmath_main, dump, change):
+    document = valid(specmath_main("acceptance", dump, "--json", "--n", 1).document)
+    with pytest.raises(jsonschema.ValidationError):
+        valid(spoiled(document, change))
+
+
+def test_as_a_process(dump):
+    """The module, as people start it; stdout is JSON and nothing else, also with a note on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "specmath", "acceptance", str(dump), "--logits", "--json", "--n", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    valid(json.loads(done.stdout))
+    assert "every row is a law already" in done.stderr
+
+
+def test_needs_no_heavy_library(dump):
+    program = (
+        "import sys; from specmath.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'jax', 'cvxpy', 'safetensors', 'reference', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(code or (str(heavy) if heavy else 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "acceptance", str(dump)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,1 @@
+"""The decoders of `reference`: their laws, their bookkeeping, their randomness."""

@@ -1,0 +1,1 @@
+"""Packaging, imports, and the house rules that are forgotten silently."""

@@ -1,0 +1,80 @@
+"""What a decoder is told, and the checks that run before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.models.protocol import LanguageModel, check_tokens
+from reference.random import keyed
+from specmath.arrays import Array, to_numpy
+from specmath.logits import check_options, law_from_logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a text is continued; the same for every decoder.
+
+    Attributes
+    ----------
+    max_tokens : most tokens to emit, >= 1.
+    temperature, top_k, top_p : see `specmath.logits.law_from_logits`; applied alike to target and draft.
+    seed : 64-bit key of the random counter.
+    request : 32-bit number of this text; texts of one seed with different numbers are independent.
+    stop : token ids that end the text; the one that was met is the last token emitted.
+
+    Raises ValueError naming the option that is out of range.
+    """
+
+    max_tokens: int = 200
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    request: int = 0
+    stop: frozenset[int] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", frozenset(self.stop))  # any iterable of ids is taken
+        for name in ("max_tokens", "top_k"):
+            check_count(name, getattr(self, name), optional=name == "top_k")
+        check_options(self.temperature, self.top_k, self.top_p)
+        keyed(self.seed, self.request)
+
+    def laws(self, name: str, logits: Array) -> NDArray[np.float64]:
+        """The laws that are sampled, (T, V) float64 on the host, from a model's logits (T, V).
+
+        ValueError, naming the model, for logits from which no law follows (NaN, +inf, a row masked completely).
+        """
+        try:
+            law = law_from_logits(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        return to_numpy(law)
+
+
+def check_count(name: str, value: int | None, *, optional: bool = False) -> None:
+    """ValueError unless the value is a whole number >= 1 (or None where that is allowed)."""
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:  # type: ignore[operator]
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers >= 1")
+
+
+def check_request(target: LanguageModel, draft: LanguageModel | None, prompt: Sequence[int], options: Options) -> None:
+    """Everything about a request that can be wrong before the first model call; raises ValueError."""
+    size = target.vocabulary_size
+    if draft is not None and draft.vocabulary_size != size:
+        raise ValueError(f"target has {size} tokens and draft {draft.vocabulary_size}; both must share one vocabulary")
+    if len(prompt) < 1:
+        raise ValueError("prompt is empty; allowed is one token or more")
+    if len(prompt) >= target.context_length:
+        raise ValueError(
+            f"prompt has {len(prompt)} tokens; allowed are up to {target.context_length - 1}, "
+            f"so that the target's context of {target.context_length} has room for one more"
+        )
+    check_tokens("prompt", prompt, size)
+    check_tokens("stop", sorted(options.stop), size)

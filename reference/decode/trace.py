@@ -1,0 +1,75 @@
+"""What decoders leave behind: one record per round, from which every metric is derived."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+"""Of ``specmath/schemas/round.schema.json``."""
+
+StopReason = Literal["stop", "length", "context"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One draft-then-verify step, as it was committed.
+
+    Attributes
+    ----------
+    request, round : number of the text and of the round inside it, from 0.
+    position : number of tokens (prompt included) before this round.
+    drafted, parents : the drafted tokens and the index of each one's parent, -1 for the text itself.
+    draft_logprobs, target_logprobs : natural log of each drafted token's probability under the law it was drawn from
+        and under the target's, both after temperature, top-k and top-p; -inf is possible for the target.
+    accepted : how many drafted tokens were emitted.
+    emitted : the tokens added to the text: the accepted ones, then the correction or bonus token. That last one is
+        absent if an accepted token is a stop token.
+    stop_reason : None, and in the last round "stop" (a stop token was emitted), "length" (max_tokens reached) or
+        "context" (the target's context is full).
+    target_calls, draft_calls : forward passes of the models.
+    seconds : wall-clock time of the round.
+    """
+
+    request: int
+    round: int
+    position: int
+    drafted: tuple[int, ...]
+    parents: tuple[int, ...]
+    draft_logprobs: tuple[float, ...]
+    target_logprobs: tuple[float, ...]
+    accepted: int
+    emitted: tuple[int, ...]
+    stop_reason: StopReason | None
+    target_calls: int
+    draft_calls: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The record of ``round.schema.json``; a log-probability of -inf becomes null."""
+        record: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for name, value in vars(self).items():
+            if isinstance(value, tuple):
+                value = [None if item == -math.inf else item for item in value]
+            record[name] = value
+        return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """A finished text: the emitted tokens (prompt excluded), the rounds that emitted them, and why it ended."""
+
+    tokens: tuple[int, ...]
+    rounds: tuple[Round, ...]
+    stop_reason: StopReason
+
+
+def collect(rounds: Iterable[Round]) -> Decoded:
+    """Run a stream of rounds to its end."""
+    done = tuple(rounds)
+    tokens = tuple(token for one in done for token in one.emitted)
+    reason = done[-1].stop_reason
+    assert reason is not None, "a stream ends with the round that carries the stop reason"
+    return Decoded(tokens=tokens, rounds=done, stop_reason=reason)

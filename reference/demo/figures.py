@@ -1,0 +1,91 @@
+"""The report's figures, drawn with `specmath.plot`."""
+
+from __future__ import annotations
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reference.demo.evidence import Estimate
+from reference.demo.story import TESTED, Story
+from reference.demo.svg import inline
+from specmath import plot
+from specmath.comparison import OPTIMAL
+from specmath.plot.style import color_of
+
+PANELS = {
+    "iid": "independent drafts",
+    "without_replacement": "without replacement",
+    "greedy": "greedy: n − 1 fixed, 1 drawn",
+    "top_k": "top k: n fixed",
+}
+"""Draft laws with more than one n, and the title of their panel."""
+
+WIDTH = 10.4
+"""Inches."""
+
+
+def decoders(story: Story) -> str:
+    """Block efficiency with intervals, and speed, of every decoder."""
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot.efficiency(
+        left,
+        {one.decoder: _interval(one.block_efficiency) for one in story.decoders},
+        story.settings.draft_length + 1,
+    )
+    plot.speed(right, {one.decoder: one.tokens_per_second for one in story.decoders})
+    right.set_yticks([])
+    left.set_title("Tokens per call of the target")
+    right.set_title("Measured speed, relative to autoregressive")
+    return inline(figure, "decoders", "Block efficiency and speed of each decoder")
+
+
+def chain(story: Story) -> str:
+    """Acceptance by place, measured against computed, and the lengths that rounds kept."""
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot.by_place(left, [_interval(one.measured) for one in story.places], [one.computed for one in story.places])
+    left.set_title(f"Acceptance by place ({TESTED})")
+    lengths = {one.decoder: one.accepted_lengths for one in story.decoders if sum(one.accepted_lengths)}
+    if lengths:
+        plot.accepted_lengths(right, lengths)
+    right.set_title("How much of a round is kept")
+    return inline(figure, "chain", "Acceptance by place in the chain, and distribution of accepted lengths")
+
+
+def counts(story: Story) -> str:
+    """Acceptance over the number of drafts, one panel a draft law, the optimum on top."""
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, (drafts, title) in zip(panels, PANELS.items(), strict=True):
+        plot.acceptance_by_count(axes, story.rows, drafts)
+        axes.set_title(title)
+    panels[0].set_ylabel("acceptance (probability)")
+    shown = [rule for rule in dict.fromkeys(row.rule for row in story.rows if row.drafts in PANELS)]
+    handles = [
+        Line2D([], [], color=color_of(rule), marker=plot.MARKERS.get(rule, "."), lw=2.2 if rule == OPTIMAL else 1.4)
+        for rule in shown
+    ]
+    names = [f"{rule} (upper bound)" if rule == OPTIMAL else rule for rule in shown]
+    figure.legend(handles, names, loc="outside lower center", ncols=4)
+    return inline(figure, "counts", "Acceptance of each rule over the number of drafts, with the optimum")
+
+
+def gaps(story: Story) -> str:
+    """What each rule leaves to the optimum, at two and at four drafts."""
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+    for axes, n in zip(figure.subplots(1, 2), (2, 4), strict=True):
+        plot.gaps(axes, story.rows, n)
+        axes.set_title(f"n = {n} drafts")
+    return inline(figure, "gaps", "Distance of each rule from the optimum, with intervals")
+
+
+def draw(story: Story) -> dict[str, str]:
+    """All figures by name, as inline SVG."""
+    with rc_context(plot.RC):
+        return {make.__name__: make(story) for make in (decoders, chain, counts, gaps)}
+
+
+def _interval(estimate: Estimate) -> tuple[float, float | None, float | None]:
+    return estimate.value, estimate.low, estimate.high

@@ -1,0 +1,62 @@
+"""Texts with what became of each token: kept from the draft, corrected, or a bonus of the target."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+from reference.demo.decoding import Text
+from reference.pair import decode_tokens
+
+Mark = Literal["accepted", "corrected", "bonus", "target"]
+SIGNS: dict[Mark, str] = {"accepted": "=", "corrected": "x", "bonus": "+", "target": "."}
+
+
+def marked(text: Text) -> list[tuple[int, Mark]]:
+    """Every emitted token and its mark, the stop token left out.
+
+    "accepted" was drafted and kept; "corrected" replaces the first rejected draft; "bonus" follows a round kept in
+    full; "target" was decoded without drafts.
+    """
+    found: list[tuple[int, Mark]] = []
+    for one in text.decoded.rounds:
+        last: Mark = "target" if not one.drafted else "bonus" if one.accepted == len(one.drafted) else "corrected"
+        found += [(token, "accepted" if place < one.accepted else last) for place, token in enumerate(one.emitted)]
+    return found[:-1] if text.decoded.stop_reason == "stop" else found
+
+
+def spans(text: Text) -> Iterator[tuple[str, Mark]]:
+    """Neighbouring tokens of one mark as text."""
+    for mark, group in itertools.groupby(marked(text), key=lambda entry: entry[1]):
+        yield decode_tokens([token for token, _ in group]), mark
+
+
+def ruled(text: Text) -> list[str]:
+    """Lines for a terminal: each line of the text, and below it one sign for each character.
+
+    The prompt has no signs. Characters that cannot be shown are dots.
+    """
+    signs: list[tuple[str, str]] = [(character, " ") for character in text.prompt.prompt]
+    for part, mark in spans(text):
+        signs += [(character, SIGNS[mark]) for character in part]
+    lines: list[str] = []
+    for line in _lines(signs):
+        shown = "".join(character if character.isprintable() else "·" for character, _ in line)
+        below = "".join(sign for _, sign in line).rstrip()
+        lines.append(f"    {shown}".rstrip())
+        if below:
+            lines.append(f"    {below}")
+    return lines
+
+
+def _lines(signs: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    line: list[tuple[str, str]] = []
+    for character, sign in signs:
+        if character == "\n":
+            # The line break is a token too: its sign stands behind the line.
+            yield [*line, (" ", sign)]
+            line = []
+        else:
+            line.append((character, sign))
+    yield line

@@ -1,0 +1,152 @@
+"""The whole demo as data: every stage in order, its seconds, and the object that `--json` prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from reference.demo import claims, exact_laws, table
+from reference.demo.claims import Place
+from reference.demo.contexts import laws
+from reference.demo.decoding import Decoder, Summary, Text, decoders, run, summaries
+from reference.demo.evidence import Judgement
+from reference.demo.exact_laws import Checked
+from reference.demo.provenance import provenance
+from reference.demo.settings import Settings
+from reference.pair import Pair
+from reference.pair.prompts import spread
+from specmath.cli.progress import progress
+from specmath.comparison import Row
+from specmath.rules.laws import Program
+
+SCHEMA_VERSION = 1
+"""Of ``specmath/schemas/demo.schema.json``."""
+
+TESTED = "chain/token_wise"
+"""The decoder whose acceptance tests have known probabilities one by one."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything a run found; the report and the JSON object show the same numbers."""
+
+    settings: Settings
+    texts: list[Text]
+    decoders: list[Summary]
+    acceptance: Judgement | None
+    surprise: dict[str, Judgement]
+    places: list[Place]
+    rows: tuple[Row, ...]
+    exact: list[Checked]
+    provenance: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[str]:
+        """What did not hold, one line each; empty when every claim was borne out and every defect seen."""
+        found = []
+        if self.acceptance is not None and not self.acceptance.passed:
+            found.append(f"{TESTED}: accepted share {self.acceptance.observed:.4f}, {self.acceptance.expected:.4f} due")
+        for name, one in self.surprise.items():
+            if not one.passed:
+                found.append(f"{name}: surprise {one.observed:.4f} nats per token, {one.expected:.4f} due")
+        for checked in self.exact:
+            if not checked.passed and checked.defect:
+                found.append(f"defect not seen: {checked.rule} {checked.defect}")
+            elif not checked.passed:
+                found.append(f"{checked.rule} on {checked.drafts} drafts: TV = {checked.total_variation}")
+        return found
+
+    def as_json(self, report: str) -> dict[str, Any]:
+        """The object of ``demo.schema.json``; ``report`` is the path of the HTML file."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "passed": not self.failures,
+            "failures": self.failures,
+            "report": report,
+            "settings": asdict(self.settings) | {"pair": None if self.settings.pair is None else "given"},
+            "prompts": list(dict.fromkeys(text.prompt.id for text in self.texts)),
+            "decoders": [asdict(one) for one in self.decoders],
+            "claims": [
+                *([{"claim": "acceptance", "decoder": TESTED, **_judged(self.acceptance)}] if self.acceptance else []),
+                *({"claim": "surprise", "decoder": name, **_judged(one)} for name, one in self.surprise.items()),
+            ],
+            "places": [asdict(one) for one in self.places],
+            "rows": [asdict(row) for row in self.rows],
+            "exact": [
+                {
+                    **asdict(one),
+                    "total_variation": str(one.total_variation),
+                    "defect": one.defect or None,
+                    "passed": one.passed,
+                }
+                for one in self.exact
+            ],
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "provenance": self.provenance,
+        }
+
+
+def _judged(one: Judgement) -> dict[str, Any]:
+    record = asdict(one)
+    for name in ("observed", "z"):  # infinite if a token of probability zero was emitted
+        record[name] = record[name] if abs(record[name]) != float("inf") else None
+    return record
+
+
+def tell(
+    pair: Pair,
+    settings: Settings,
+    *,
+    changed: dict[str, Program] | None = None,
+    models: Mapping[str, Decoder] | None = None,
+) -> Story:
+    """Decode, judge, tabulate and enumerate. ``changed`` (rule programs) and ``models`` (decoders) take planted defects."""
+    chosen = spread(settings.prompts)
+    own = decoders(pair, settings.draft_length) | dict(models or {})
+    seconds: dict[str, float] = {}
+    with _timed("decode", seconds):
+        texts = run(own, chosen, settings, watch=partial(progress, label="decode"))
+    with _timed("laws", seconds):
+        known = [
+            laws(pair.target, pair.draft, text.start, text.decoded.tokens, text.options)
+            for text in progress(texts, label="laws of the contexts")
+        ]
+    with _timed("claims", seconds):
+        of = {
+            name: [i for i, text in enumerate(texts) if text.decoder == name] for name in own
+        }  # texts of each decoder, by place
+        trials = list(claims.trials([texts[i] for i in of[TESTED]], [known[i] for i in of[TESTED]]))
+        surprise = {name: claims.surprise([texts[i] for i in at], [known[i] for i in at]) for name, at in of.items()}
+    with _timed("table", seconds):
+        first = next(iter(of))
+        rows = table.rows(
+            [known[i] for i in of[first]],
+            settings,
+            watch=lambda steps, total: progress(steps, total=total, label="acceptance table"),
+        )
+    with _timed("exact laws", seconds):
+        checked = exact_laws.check_all(watch=partial(progress, label="exact laws"), changed=changed)
+    return Story(
+        settings,
+        texts,
+        summaries(texts, settings.draft_length),
+        claims.acceptance(trials) if trials else None,
+        surprise,
+        claims.by_place(trials) if trials else [],
+        rows,
+        checked,
+        provenance(pair, settings.pair),
+        seconds,
+    )
+
+
+@contextmanager
+def _timed(name: str, seconds: dict[str, float], clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
+    begun = clock()
+    yield
+    seconds[name] = clock() - begun

@@ -1,0 +1,150 @@
+"""What this library claims, one record per claim; every claim has an exact proof, a statistical test and a control.
+
+>>> from specmath import claims
+>>> claims.get("lossless/single/iid").source
+'leviathan2023fast, Algorithm 1; chen2023accelerating, Algorithm 2'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specmath import draft_laws, rules
+
+KINDS = ("exact", "statistical", "control")
+"""What every claim must have: a proof by enumeration, a test with stated error, a planted defect that is caught."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement and where it comes from; tests refer to it by ``id``."""
+
+    id: str
+    statement: str
+    source: str
+
+
+def _of_rules() -> list[Claim]:
+    found = []
+    for name in rules.names():
+        rule = rules.get(name)
+        if rule.lossless:
+            found += [
+                Claim(
+                    f"lossless/{name}/{drafts}",
+                    f"Tokens emitted by rule {name!r} on {drafts!r} drafts, completed by the target, follow the "
+                    "target's law.",
+                    rule.source,
+                )
+                for drafts in rule.drafts
+            ]
+        found.append(
+            Claim(
+                f"verify/{name}",
+                f"With independent uniforms, verify of rule {name!r} has the law of its program, for all laws and "
+                "drafted tokens.",
+                rule.source,
+            )
+        )
+        if rule.formula is not None:
+            found.append(
+                Claim(
+                    f"acceptance/{name}",
+                    f"The formula of rule {name!r} is P(emitted token is one of the drafted ones).",
+                    rule.source,
+                )
+            )
+    return found
+
+
+def _of_draft_laws() -> list[Claim]:
+    found = []
+    for name in draft_laws.names():
+        source = draft_laws.get(name).source
+        found.append(Claim(f"sample/{name}", f"sample of draft law {name!r} has the law of its program.", source))
+        found.append(
+            Claim(f"inside/{name}", f"inside of draft law {name!r} is P(all drafts lie in the set), for all sets.", source)
+        )
+    return found
+
+
+_IDENTITIES = [
+    Claim(
+        "identity/optimum",
+        "The largest acceptance of n drafts (a linear program) is 1 + min over sets H of target(H) - P(all drafts in H); "
+        "for iid and without-replacement drafts the minimum is at a prefix of the order of rising target / draft.",
+        "hu2025optimal, Section 4",
+    ),
+    Claim(
+        "identity/never-above-optimum",
+        "No rule accepts more often than the optimum of its draft law.",
+        "sun2023spectr, Section 3",
+    ),
+    Claim(
+        "identity/without-replacement-above-iid",
+        "The optimum without replacement is at least the optimum of iid drafts.",
+        "hu2025optimal, Section 5",
+    ),
+    Claim(
+        "identity/greedy-optimal",
+        "The greedy rule reaches the optimum of greedy drafts; sampler match reaches that of top_k drafts.",
+        "hu2025optimal, Section 5",
+    ),
+    Claim(
+        "identity/spechub-is-greedy",
+        "SpecHub's acceptance is that of the greedy rule with n = 2, the optimum of its pairs.",
+        "sun2024spechub, Section 4",
+    ),
+    Claim(
+        "identity/k-seq-guarantee",
+        "K-SEQ accepts with probability at least (1 - (1 - 1/n)^n) times the optimum of iid drafts.",
+        "sun2023spectr, Theorem 2",
+    ),
+    Claim(
+        "identity/uniform-draft-example",
+        "Uniform draft on three tokens, target (1/3, t, 2/3 - t): optimum, K-SEQ and recursive rejection in closed form.",
+        "khisti2025multidraft, Figure 2",
+    ),
+    Claim(
+        "identity/block-at-least-token-wise",
+        "Block verification accepts at least as many tokens on average as token-wise verification.",
+        "sun2025block, Theorem 2",
+    ),
+    Claim(
+        "identity/block-one-hot",
+        "With one-hot drafts block verification accepts as many tokens on average as token-wise verification.",
+        "sun2025block, Theorem 2",
+    ),
+    Claim(
+        "identity/traversal-chain-is-block",
+        "On a chain traversal verification emits with the law of block verification.",
+        "weng2025traversal, Theorem 3",
+    ),
+    Claim(
+        "identity/traversal-level-is-recursive",
+        "On one level of siblings traversal verification emits with the law of recursive rejection without replacement.",
+        "weng2025traversal, Section 4",
+    ),
+    Claim(
+        "identity/traversal-example",
+        "target (.3, .4, .3), draft (.6, .3, .1): the path (0, 1) is accepted with probability 2/3, token by token 1/2.",
+        "weng2025traversal, Section 3",
+    ),
+]
+
+_CLAIMS = {claim.id: claim for claim in [*_of_rules(), *_of_draft_laws(), *_IDENTITIES]}
+
+
+def names() -> tuple[str, ...]:
+    """Ids of all registered claims."""
+    return tuple(_CLAIMS)
+
+
+def get(id: str) -> Claim:
+    """The claim of that id; ValueError lists the ids there are."""
+    if id not in _CLAIMS:
+        raise ValueError(f"claim is {id!r}; allowed are {', '.join(map(repr, _CLAIMS))}")
+    return _CLAIMS[id]
+
+
+__all__ = ["KINDS", "Claim", "get", "names"]
