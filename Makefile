@@ -38,8 +38,9 @@ wheel: $(VENV)/.test-ready  ## build sdist and wheel, check the wheel in an empt
 train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
 	$(BIN)/python -m reference.pair.train
 
-clean:  ## remove what make built, .venv included
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what make built, .venv included; checkpoints of `make train` stay in build/pair
+	rm -rf $(VENV) dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name pair -exec rm -rf {} +
 
 # The environment. A stamp is written only after pip succeeded, so that an interrupted set-up is taken up again.
 $(VENV)/.made:

@@ -134,6 +134,9 @@ def test_the_targets_context_ends_the_text_and_the_drafts_only_the_drafting(cont
     assert found.tokens == decode.autoregressive(bounded, [0], options=options).tokens
     short = decode.chain(free, bounded, [0], draft_length=4, options=options)
     assert short.tokens == decode.autoregressive(free, [0], options=options).tokens
+    for one in short.rounds:  # the draft reads the text and all drafted tokens but the last
+        room = 1 + options.max_tokens - one.position
+        assert len(one.drafted) == max(0, min(4, room - 1, context + 1 - one.position))
     assert short.rounds[-1].drafted == ()
     check_trace(short, [0], 4, options)
 

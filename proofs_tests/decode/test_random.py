@@ -56,8 +56,13 @@ def test_uniforms_are_multiples_of_a_power_of_two_below_one(seed, request, posit
     assert np.array_equal(found, keyed(seed, request)(position, stream, count))
 
 
-def test_the_largest_uniform_is_below_one():
-    assert np.nextafter(1, 0) == (MASK * 2**21 + (MASK >> 11)) * 2.0**-53
+@given(st.integers(0, 2**64 - 1), WORD, WORD, st.sampled_from(Stream), st.integers(0, 30))
+def test_a_uniform_is_the_upper_53_bits_of_its_two_words(seed, request, position, stream, index):
+    """Hence at most 1 - 2**-53; and the counter's words are in the documented order."""
+    block, half = divmod(index, 2)
+    words = philox((block, position, stream, request), (seed & MASK, seed >> 32))
+    value = ((words[2 * half] << 32 | words[2 * half + 1]) >> 11) / 2**53
+    assert uniforms(seed, request, position, stream, 31)[index] == value < 1
 
 
 def test_streams_positions_requests_and_seeds_are_disjoint():

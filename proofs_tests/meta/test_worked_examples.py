@@ -19,9 +19,9 @@ def test_stopping_at_the_first_rejection_changes_the_worked_example() -> None:
 
 
 @pytest.mark.claim("identity/uniform-draft-example", "control")
-@pytest.mark.parametrize("name", ["naive_list", "sampler_match"])
-def test_other_rules_miss_the_values_of_the_uniform_example(name: str) -> None:
+def test_another_rule_misses_the_values_of_the_uniform_example() -> None:
+    """Sampler match; the naive list has the recursive rule's value there, so it would not do."""
     instance = identities.uniform_draft_instance(Fraction(1, 12))
-    found = float(checks.exact_acceptance(rules.get(name), instance))
+    found = float(checks.exact_acceptance(rules.get("sampler_match"), instance))
     values = identities.uniform_draft_values(Fraction(1, 12))
     assert all(abs(found - value) > 1e-3 for value in values.values())

@@ -22,7 +22,9 @@ class Defect:
     program: Program
 
 
-def _redraw_from_target(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
+def _redraw_from_target(
+    chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]
+) -> int:
     (token,) = tokens
     return token if accepts(chance, target[token], draft[token]) else chance.draw(target)
 

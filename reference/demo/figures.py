@@ -28,6 +28,7 @@ WIDTH = 10.4
 def decoders(story: Story) -> str:
     """Block efficiency with intervals, and speed, of every decoder."""
     figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr]
     left, right = figure.subplots(1, 2)
     plot.efficiency(
         left,
@@ -62,7 +63,7 @@ def counts(story: Story) -> str:
         plot.acceptance_by_count(axes, story.rows, drafts)
         axes.set_title(title)
     panels[0].set_ylabel("acceptance (probability)")
-    shown = [rule for rule in dict.fromkeys(row.rule for row in story.rows if row.drafts in PANELS)]
+    shown = list(dict.fromkeys(row.rule for row in story.rows if row.drafts in PANELS))
     handles = [
         Line2D([], [], color=color_of(rule), marker=plot.MARKERS.get(rule, "."), lw=2.2 if rule == OPTIMAL else 1.4)
         for rule in shown
@@ -74,16 +75,17 @@ def counts(story: Story) -> str:
 
 def gaps(story: Story) -> str:
     """What each rule leaves to the optimum, at two and at four drafts."""
-    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
-    for axes, n in zip(figure.subplots(1, 2), (2, 4), strict=True):
-        plot.gaps(axes, story.rows, n)
+    keys = [(row.drafts, row.rule) for row in story.rows if row.n in (2, 4) and row.rule != OPTIMAL]
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
+    for axes, n in zip(figure.subplots(1, 2, sharey=True), (2, 4), strict=True):
+        plot.gaps(axes, story.rows, n, keys)
         axes.set_title(f"n = {n} drafts")
     return inline(figure, "gaps", "Distance of each rule from the optimum, with intervals")
 
 
 def draw(story: Story) -> dict[str, str]:
     """All figures by name, as inline SVG."""
-    with rc_context(plot.RC):
+    with rc_context(plot.RC):  # type: ignore[arg-type]
         return {make.__name__: make(story) for make in (decoders, chain, counts, gaps)}
 
 

@@ -22,14 +22,16 @@ def marked(text: Text) -> list[tuple[int, Mark]]:
     found: list[tuple[int, Mark]] = []
     for one in text.decoded.rounds:
         last: Mark = "target" if not one.drafted else "bonus" if one.accepted == len(one.drafted) else "corrected"
-        found += [(token, "accepted" if place < one.accepted else last) for place, token in enumerate(one.emitted)]
+        marks: list[Mark] = ["accepted" if place < one.accepted else last for place in range(len(one.emitted))]
+        found += zip(one.emitted, marks, strict=True)
     return found[:-1] if text.decoded.stop_reason == "stop" else found
 
 
 def spans(text: Text) -> Iterator[tuple[str, Mark]]:
     """Neighbouring tokens of one mark as text."""
-    for mark, group in itertools.groupby(marked(text), key=lambda entry: entry[1]):
-        yield decode_tokens([token for token, _ in group]), mark
+    for _, group in itertools.groupby(marked(text), key=lambda entry: entry[1]):
+        run = list(group)
+        yield decode_tokens([token for token, _ in run]), run[0][1]
 
 
 def ruled(text: Text) -> list[str]:

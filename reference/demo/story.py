@@ -63,12 +63,14 @@ class Story:
 
     def as_json(self, report: str) -> dict[str, Any]:
         """The object of ``demo.schema.json``; ``report`` is the path of the HTML file."""
+        folder = self.settings.pair
         return {
             "schema_version": SCHEMA_VERSION,
             "passed": not self.failures,
             "failures": self.failures,
             "report": report,
-            "settings": asdict(self.settings) | {"pair": None if self.settings.pair is None else "given"},
+            "settings": asdict(self.settings)
+            | {"pair": None if self.settings.pair is None else str(self.settings.pair)},
             "prompts": list(dict.fromkeys(text.prompt.id for text in self.texts)),
             "decoders": [asdict(one) for one in self.decoders],
             "claims": [
@@ -104,32 +106,44 @@ def tell(
     *,
     changed: dict[str, Program] | None = None,
     models: Mapping[str, Decoder] | None = None,
+    note: Callable[[str, float], None] | None = None,
 ) -> Story:
-    """Decode, judge, tabulate and enumerate. ``changed`` (rule programs) and ``models`` (decoders) take planted defects."""
+    """Decode, judge, tabulate and enumerate.
+
+    ``changed`` (rule programs) and ``models`` (decoders by name) take planted defects; ``note(stage, seconds)`` is
+    called after every stage.
+    """
     chosen = spread(settings.prompts)
     own = decoders(pair, settings.draft_length) | dict(models or {})
     seconds: dict[str, float] = {}
-    with _timed("decode", seconds):
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        seconds[stage] = time.perf_counter() - begun
+        if note is not None:
+            note(stage, seconds[stage])
+
+    with timed("decode"):
         texts = run(own, chosen, settings, watch=partial(progress, label="decode"))
-    with _timed("laws", seconds):
+    with timed("laws"):
         known = [
             laws(pair.target, pair.draft, text.start, text.decoded.tokens, text.options)
             for text in progress(texts, label="laws of the contexts")
         ]
-    with _timed("claims", seconds):
-        of = {
-            name: [i for i, text in enumerate(texts) if text.decoder == name] for name in own
-        }  # texts of each decoder, by place
+    with timed("claims"):
+        of = {name: [i for i, text in enumerate(texts) if text.decoder == name] for name in own}
         trials = list(claims.trials([texts[i] for i in of[TESTED]], [known[i] for i in of[TESTED]]))
         surprise = {name: claims.surprise([texts[i] for i in at], [known[i] for i in at]) for name, at in of.items()}
-    with _timed("table", seconds):
+    with timed("table"):
         first = next(iter(of))
         rows = table.rows(
             [known[i] for i in of[first]],
             settings,
             watch=lambda steps, total: progress(steps, total=total, label="acceptance table"),
         )
-    with _timed("exact laws", seconds):
+    with timed("exact laws"):
         checked = exact_laws.check_all(watch=partial(progress, label="exact laws"), changed=changed)
     return Story(
         settings,
@@ -143,10 +157,3 @@ def tell(
         provenance(pair, settings.pair),
         seconds,
     )
-
-
-@contextmanager
-def _timed(name: str, seconds: dict[str, float], clock: Callable[[], float] = time.perf_counter) -> Iterator[None]:
-    begun = clock()
-    yield
-    seconds[name] = clock() - begun

@@ -9,6 +9,9 @@ from matplotlib.axes import Axes
 from specmath.comparison import OPTIMAL, Row
 from specmath.plot.style import INK, MARKERS, color_of
 
+SIZES = {OPTIMAL: 4.0, "single": 10.0}
+"""Markers of other size: the single-draft rule is one point that several lines start from."""
+
 
 def acceptance_by_count(axes: Axes, rows: Sequence[Row], drafts: str) -> Axes:
     """Mean acceptance of every rule over the number of drafts n, one line a rule; the optimum is the upper line.
@@ -27,8 +30,8 @@ def acceptance_by_count(axes: Axes, rows: Sequence[Row], drafts: str) -> Axes:
             means,
             color=color_of(rule),
             marker=MARKERS.get(rule, "."),
-            markersize=4 if best else 5.5,
-            linewidth=2.2 if best else 1.4,
+            markersize=SIZES.get(rule, 5.5),
+            linewidth=3.4 if best else 1.4,  # wide enough to be seen below a rule that reaches it
             zorder=2 if best else 3,
             label=rule,
         )
@@ -46,35 +49,48 @@ def acceptance_by_count(axes: Axes, rows: Sequence[Row], drafts: str) -> Axes:
     return axes
 
 
-def gaps(axes: Axes, rows: Sequence[Row], n: int) -> Axes:
-    """What each rule leaves on the table with n drafts: the optimum's acceptance minus the rule's, in points of percent.
+def gaps(axes: Axes, rows: Sequence[Row], n: int, keys: Sequence[tuple[str, str]] | None = None) -> Axes:
+    """What each rule leaves to the optimum with n drafts: the optimum's acceptance minus the rule's.
 
-    One bar a rule and draft law, with the 95 % interval of the paired difference. ValueError when no row has this n.
+    One bar a rule in percentage points, grouped by draft law, with the 95 % interval of the paired difference.
+    ``keys`` are the (drafts, rule) that have a place on the axis, so that axes of several n agree; default those with
+    this n. ValueError when no row has this n.
     """
-    here = [row for row in rows if row.n == n and row.rule != OPTIMAL]
+    here = {(row.drafts, row.rule): row for row in rows if row.n == n and row.rule != OPTIMAL}
     if not here:
-        raise ValueError(f"n is {n}; the rows hold {sorted({row.n for row in rows})}")
-    places = range(len(here))
-    axes.barh(places, [100 * row.gap for row in here], color=[color_of(row.rule) for row in here], height=0.62)
-    for place, row in zip(places, here, strict=True):
-        end = 100 * row.gap
-        if row.gap_low is not None and row.gap_high is not None:
-            axes.plot([100 * row.gap_low, 100 * row.gap_high], [place, place], color=INK, linewidth=1.3)
-            end = max(end, 100 * row.gap_high)
-        axes.annotate(
-            f"{100 * row.gap:.1f}",
-            (end, place),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-        )
-    axes.set_yticks(list(places), [f"{row.rule}  ·  {row.drafts}" for row in here])
-    axes.invert_yaxis()
+        raise ValueError(f"n is {n}; allowed are those of the rows: {sorted({row.n for row in rows})}")
+    shown = list(dict.fromkeys(here if keys is None else keys))
+    ticks: list[tuple[float, str]] = []
+    groups: list[float] = []
+    place = 0.0
+    for drafts in dict.fromkeys(drafts for drafts, _ in shown):
+        ticks.append((place, f"{drafts} drafts"))
+        groups.append(place)
+        for rule in (rule for other, rule in shown if other == drafts):
+            place += 1
+            ticks.append((place, rule))
+            if (drafts, rule) in here:
+                _gap(axes, here[drafts, rule], place)
+        place += 1.35
+    axes.set_ylim(place - 0.6, -0.6)
+    axes.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
+    for (at, _), tick in zip(ticks, axes.yaxis.get_major_ticks(), strict=True):
+        tick.label1.set_fontweight("bold" if at in groups else "normal")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.grid(axis="x")
     axes.margins(x=0.12)
+    axes.set_xlim(left=min(0.0, *(100 * (row.gap_low or 0.0) for row in here.values())))
     axes.set_xlabel("optimum minus rule (percentage points)")
     return axes
+
+
+def _gap(axes: Axes, row: Row, place: float) -> None:
+    axes.barh(place, 100 * row.gap, color=color_of(row.rule), height=0.66)
+    end = 100 * row.gap
+    if row.gap_low is not None and row.gap_high is not None and row.gap_high - row.gap_low > 1e-6:
+        axes.plot([100 * row.gap_low, 100 * row.gap_high], [place, place], color=INK, linewidth=1.3)
+        end = max(end, 100 * row.gap_high)
+    text = f"{abs(100 * row.gap):.1f}" if abs(row.gap) < 5e-4 else f"{100 * row.gap:.1f}"  # no minus zero
+    axes.annotate(text, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5)

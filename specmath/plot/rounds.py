@@ -13,11 +13,11 @@ Interval = tuple[float, float | None, float | None]
 
 
 def efficiency(axes: Axes, measured: Mapping[str, Interval], limit: int | None = None) -> Axes:
-    """Block efficiency of each decoder, in tokens per target call, with its interval; ``limit`` marks the most there is."""
+    """Block efficiency of each decoder, in tokens per target call, with its interval; ``limit`` marks the most."""
     for place, (value, low, high) in enumerate(measured.values()):
         axes.barh(place, value, color=SERIES[place % len(SERIES)], height=0.6)
         end = value
-        if low is not None and high is not None:
+        if low is not None and high is not None and low < high:
             axes.plot([low, high], [place, place], color=INK, linewidth=1.5)
             end = max(end, high)
         axes.annotate(f"{value:.2f}", (end, place), xytext=(5, 0), textcoords="offset points", va="center")

@@ -1,0 +1,266 @@
+"""The report of a run: text, figures and tables of one `Story` as a single HTML file."""
+
+from __future__ import annotations
+
+from html import escape
+
+from reference.demo.claims import Place
+from reference.demo.evidence import FALSE_ALARM, Estimate, Judgement
+from reference.demo.figures import draw
+from reference.demo.marks import spans
+from reference.demo.page import figure, page, section, table, verdict
+from reference.demo.story import TESTED, Story
+from reference.demo.words import between, chance
+from specmath.comparison import OPTIMAL, Row
+
+SAMPLES = 3
+"""Texts that are shown in full."""
+
+
+def html(story: Story) -> str:
+    """The whole report."""
+    figures = draw(story)
+    parts = [
+        _head(story),
+        _decoders(story, figures["decoders"]),
+        _samples(story),
+        _chain(story, figures["chain"]) if story.places else "",
+        _claims(story),
+        _rules(story, figures["counts"], figures["gaps"]),
+        _exact(story),
+        _provenance(story),
+    ]
+    return page("specmath demo: speculative decoding, computed", "\n".join(parts))
+
+
+def _head(story: Story) -> str:
+    best = max(story.decoders, key=lambda one: one.block_efficiency.value)
+    checked = [one for one in story.exact if not one.defect]
+    if story.failures:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in story.failures)
+        status = f'<p class="verdict bad">{len(story.failures)} check(s) failed</p><ul>{lines}</ul>'
+    else:
+        status = '<p class="verdict good">Every check of this run passed.</p>'
+    facts = [
+        (f"{best.block_efficiency.value:.2f}", f"tokens per target call, {best.decoder}"),
+        (f"× {best.speed_ratio:.2f}", f"speed of {best.decoder} relative to autoregressive, same run"),
+        (f"{len(checked)} of {len(checked)}" if all(one.passed for one in checked) else "not all",
+         "pairs of rule and draft law with exactly the target’s law (total variation 0)"),
+        (f"{sum(one.passed for one in story.exact if one.defect)} of {sum(bool(one.defect) for one in story.exact)}",
+         "planted defects seen by the same check"),
+    ]  # fmt: skip
+    boxes = "".join(f'<div class="fact"><b>{value}</b><span>{escape(what)}</span></div>' for value, what in facts)
+    return (
+        "<h1>Speculative decoding, computed</h1>\n"
+        '<p class="lead">A small target and a smaller draft continue prompts. A chain drafts '
+        f"{story.settings.draft_length} tokens a round and the target judges them in one call. What is measured is "
+        "compared with what theory says, and every verification rule is enumerated exactly.</p>\n"
+        f'{status}\n<div class="facts">{boxes}</div>'
+    )
+
+
+def _decoders(story: Story, svg: str) -> str:
+    rows = [
+        [
+            f"<code>{one.decoder}</code>",
+            str(one.emitted_tokens),
+            str(one.target_calls),
+            str(one.draft_calls),
+            between(one.acceptance_rate) if one.acceptance_rate else "",
+            between(one.block_efficiency),
+            f"{one.tokens_per_second:.0f}",
+            f"{one.speed_ratio:.2f}",
+        ]
+        for one in story.decoders
+    ]
+    head = ["decoder", "tokens", "target calls", "draft calls", "acceptance rate", "block efficiency", "tokens/s",
+            "speed ratio"]  # fmt: skip
+    texts = f"{story.settings.prompts} prompts, up to {story.settings.max_tokens} tokens each, temperature 1"
+    return section(
+        "decoders",
+        "Decoders on the same prompts",
+        figure(
+            svg,
+            "Left: tokens emitted per call of the target; the dashed line is the most a chain can reach. Right: tokens "
+            f"per second of decoding. {texts}. Lines across are 95 % intervals over texts (Student t of the ratio, "
+            "texts taken as independent). The decoders take turns on every prompt, so that the machine’s load falls "
+            "on all of them. Speed belongs to this machine; block efficiency does not.",
+        ),
+        table(head, rows, range(1, 8)),
+        '<p class="note">Tokens are bytes. The acceptance rate divides the drafted tokens that ended in the text by '
+        "all drafted ones, those behind a rejection included. Brackets hold 95 % intervals over texts.</p>",
+    )
+
+
+def _samples(story: Story) -> str:
+    chained = [text for text in story.texts if text.decoder != story.decoders[0].decoder]
+    chosen = [text for number, text in enumerate(chained) if number % 3 == 0][:SAMPLES]
+    shown = []
+    for text in chosen:
+        body = "".join(f'<mark class="{mark}">{escape(part)}</mark>' for part, mark in spans(text))
+        shown.append(
+            f"<h3>{escape(text.prompt.id)}, <code>{text.decoder}</code></h3>\n"
+            f'<pre><span class="prompt">{escape(text.prompt.prompt)}</span>{body}</pre>'
+        )
+    key = (
+        '<p><span class="prompt">Prompt</span>; <mark class="accepted">drafted and accepted</mark>; '
+        '<mark class="corrected">the target’s correction</mark> of a rejected draft; '
+        '<mark class="bonus">bonus token</mark> after a round that was kept in full. A last token '
+        "without colour was decoded without drafts.</p>"
+    )
+    return section("samples", "What became of every token", key, *shown)
+
+
+def _chain(story: Story, svg: str) -> str:
+    tests = sum(one.tests for one in story.places)
+    return section(
+        "chain",
+        "Inside a round",
+        figure(
+            svg,
+            f"Left: of the drafted tokens that were tested at each place ({tests} in all), the share that was accepted "
+            "with 95 % intervals over texts. The bars across are computed: the mean of Σ min(p, q) over the very "
+            "contexts in which the tests took place, with p the target’s law and q the draft’s. Right: how many "
+            "drafted tokens a full round kept. Token-wise verification stops at the first rejection; block "
+            "verification judges the round as a whole and keeps at least as many on average.",
+        ),
+        table(
+            ["place", "tests", "measured", "computed"],
+            [_place(one) for one in story.places],
+            range(4),
+        ),
+    )
+
+
+def _place(one: Place) -> list[str]:
+    return [str(one.place + 1), str(one.tests), between(one.measured, 3), f"{one.computed:.3f}"]
+
+
+def _claims(story: Story) -> str:
+    rows = [] if story.acceptance is None else [_claim("acceptance of a tested draft", TESTED, story.acceptance)]
+    rows += [_claim("surprise of a token (nats)", name, one) for name, one in story.surprise.items()]
+    return section(
+        "claims",
+        "Measured against computed",
+        "<p>Two quantities are known exactly before each token is drawn. A tested draft is accepted with probability "
+        "Σ min(p, q). An emitted token has the target’s entropy as its expected surprise, −log p, whatever "
+        "decoder emitted it, if that decoder is lossless.</p>",
+        table(
+            ["claim", "decoder", "observations", "observed", "expected", "standard error", "z", "p at most", ""],
+            rows,
+            range(2, 8),
+        ),
+        '<p class="note">z is the difference in units of its exact standard deviation. The last number is an upper '
+        "bound of the p-value from a test martingale; it holds for any number of observations, without a normal "
+        f"approximation. A claim fails below {FALSE_ALARM:g}, so a true one fails at most once in a million runs.</p>",
+    )
+
+
+def _claim(name: str, decoder: str, one: Judgement) -> list[str]:
+    return [
+        name,
+        f"<code>{decoder}</code>",
+        str(one.count),
+        f"{one.observed:.4f}",
+        f"{one.expected:.4f}",
+        f"{one.error:.4f}",
+        f"{one.z:+.2f}",
+        chance(one.p_bound),
+        verdict(one.passed),
+    ]
+
+
+def _rules(story: Story, counts: str, gaps: str) -> str:
+    contexts = story.rows[0].contexts
+    return section(
+        "rules",
+        "Every rule against the optimum",
+        f"<p>Acceptance is the probability that the emitted token is one of the n drafted ones. It is computed for "
+        f"{contexts} contexts of the autoregressive texts ({story.settings.contexts} evenly spaced ones a text at most)"
+        ", for every rule and every way of drawing the drafts.</p>",
+        figure(
+            counts,
+            "Mean acceptance over the number of drafts. The thick line is the optimum over all lossless rules for "
+            "these drafts (optimal transport), the band its 95 % interval over texts. At n = 1 all rules but "
+            "sampler_match are single-draft rejection, which is optimal.",
+        ),
+        figure(
+            gaps,
+            "How far each rule stays below the optimum for the same drafts, in percentage points; 0.0 means that the "
+            "rule is optimal. Lines across are 95 % intervals over texts of the paired difference, which is much "
+            "better known than the acceptance itself. SpecHub’s drafts (hub) exist for n = 2 only.",
+        ),
+        "<details><summary>The numbers</summary>"
+        + table(
+            ["drafts", "n", "rule", "acceptance", "gap (points)", "method", "Monte Carlo error"],
+            [_row(row) for row in story.rows],
+            (1, 3, 4, 6),
+        )
+        + "</details>",
+    )
+
+
+def _row(row: Row) -> list[str]:
+    gap = Estimate(row.gap, row.gap_low, row.gap_high)
+    return [
+        f"<code>{row.drafts}</code>",
+        str(row.n),
+        f"<b>{row.rule}</b>" if row.rule == OPTIMAL else f"<code>{row.rule}</code>",
+        between(Estimate(row.acceptance, row.low, row.high), 4),
+        "" if row.rule == OPTIMAL else between(gap, 2, 100.0),
+        row.method,
+        f"{row.monte_carlo_error:.4f}" if row.monte_carlo_error else "",
+    ]
+
+
+def _exact(story: Story) -> str:
+    rows = [
+        [
+            f"<code>{one.rule}</code>" + (f"<br>defect: {escape(one.defect)}" if one.defect else ""),
+            f"<code>{one.drafts}</code>",
+            str(one.instances),
+            str(one.paths),
+            str(one.total_variation),
+            verdict(one.passed, "seen" if one.defect else "lossless", "MISSED" if one.defect else "NOT LOSSLESS"),
+        ]
+        for one in story.exact
+    ]
+    return section(
+        "exact",
+        "The exact law of every rule",
+        "<p>Each rule was run on small instances (two or three tokens; laws that change with the context, with zeros "
+        "and ties) through every choice it can make, in fractions. The law of its output, completed by the target, is "
+        "compared with the target’s own text. Equal means equal: a total variation of 0 is no rounding. The last rows "
+        "are broken on purpose; the check has to see them.</p>",
+        table(["rule", "drafts", "instances", "paths", "largest TV", ""], rows, range(2, 5)),
+    )
+
+
+def _provenance(story: Story) -> str:
+    about = story.provenance
+    models = [
+        [
+            name,
+            f"{one['parameters']:,}",
+            str(one["layers"]),
+            str(one["width"]),
+            "" if one["held_out_nats_per_byte"] is None else f"{one['held_out_nats_per_byte']:.4f}",
+            "" if one["training_tokens"] is None else f"{one['training_tokens']:,}",
+        ]
+        for name, one in about["models"].items()
+    ]
+    libraries = ", ".join(f"{name} {value}" for name, value in about["libraries"].items() if value)
+    stages = ", ".join(f"{name} {value:.1f} s" for name, value in story.seconds.items())
+    return section(
+        "provenance",
+        "Where this comes from",
+        table(
+            ["model", "parameters", "layers", "width", "held-out loss (nats per byte)", "training tokens"],
+            models,
+            range(1, 6),
+        ),
+        f"<p>Command <code>{escape(about['command'])}</code>, seed {story.settings.seed}, finished "
+        f"{escape(about['finished'])}. specmath {escape(about['specmath'])}, Python {escape(about['python'])}, "
+        f"{escape(libraries)}. {escape(about['machine'])}. Stages: {escape(stages)}.</p>",
+        '<p class="note">The same seed gives the same texts on the same machine and versions; speeds vary.</p>',
+    )

@@ -1,0 +1,145 @@
+"""What a run found, as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reference.demo.evidence import FALSE_ALARM, Estimate
+from reference.demo.marks import SIGNS, ruled
+from reference.demo.story import TESTED, Story
+from reference.demo.words import between, chance
+
+
+def lines(story: Story) -> Iterator[str]:
+    """The whole summary, section by section."""
+    yield from _decoders(story)
+    yield from _sample(story)
+    yield from _claims(story)
+    yield from _rules(story)
+    yield from _exact(story)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Columns of equal width, the first ``left`` of them flush left.
+
+    >>> aligned(["name", "n"], [["a", "12"]])
+    ['  name   n', '  a     12']
+    """
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return [
+        "  " + "  ".join(cell.ljust(width) if i < left else cell.rjust(width) for i, (cell, width) in enumerate(pairs))
+        for row in [head, *rows]
+        for pairs in [list(zip(row, widths, strict=True))]
+    ]
+
+
+def _decoders(story: Story) -> Iterator[str]:
+    chosen = story.settings
+    yield ""
+    yield (
+        f"Decoders: {chosen.prompts} prompts, up to {chosen.max_tokens} tokens each, temperature 1, chains of "
+        f"{chosen.draft_length}; 95 % intervals over texts"
+    )
+    rows = [
+        [
+            one.decoder,
+            str(one.emitted_tokens),
+            str(one.target_calls),
+            str(one.draft_calls),
+            between(one.acceptance_rate) if one.acceptance_rate else "-",
+            between(one.block_efficiency),
+            f"{one.tokens_per_second:.0f}",
+            f"{one.speed_ratio:.2f}",
+        ]
+        for one in story.decoders
+    ]
+    yield from aligned(
+        [
+            "decoder",
+            "tokens",
+            "target calls",
+            "draft calls",
+            "acceptance rate",
+            "block efficiency",
+            "tokens/s",
+            "ratio",
+        ],
+        rows,
+    )
+
+
+def _sample(story: Story) -> Iterator[str]:
+    text = next(text for text in story.texts if text.decoder == TESTED)
+    yield ""
+    yield (
+        f"Sample ({text.prompt.id}, {text.decoder}): {SIGNS['accepted']} accepted draft, {SIGNS['corrected']} "
+        f"correction, {SIGNS['bonus']} bonus, no sign: prompt"
+    )
+    yield from ruled(text)
+
+
+def _claims(story: Story) -> Iterator[str]:
+    yield ""
+    yield f"Measured against computed (a true claim fails with probability below {FALSE_ALARM:g})"
+    rows = []
+    if story.acceptance is not None:
+        rows.append(("acceptance of tested drafts", TESTED, story.acceptance))
+    rows += [("surprise of tokens, nats", name, one) for name, one in story.surprise.items()]
+    table = [
+        [
+            name,
+            decoder,
+            str(one.count),
+            f"{one.observed:.4f}",
+            f"{one.expected:.4f} ± {1.96 * one.error:.4f}",
+            f"{one.z:+.2f}",
+            chance(one.p_bound),
+            "holds" if one.passed else "FAILS",
+        ]
+        for name, decoder, one in rows
+    ]
+    yield from aligned(["claim", "decoder", "count", "observed", "expected", "z", "p at most", ""], table, left=2)
+    yield ""
+    yield f"Acceptance by place in the chain ({TESTED}); computed: mean of sum min(p, q) over the tested contexts"
+    places = [
+        [str(one.place + 1), str(one.tests), between(one.measured, 3), f"{one.computed:.3f}"] for one in story.places
+    ]
+    yield from aligned(["place", "tests", "measured", "computed"], places)
+
+
+def _rules(story: Story) -> Iterator[str]:
+    yield ""
+    yield (
+        f"Every rule against the optimum: acceptance over {story.rows[0].contexts} contexts of the decoded texts, gap "
+        "in percentage points"
+    )
+    rows = [
+        [
+            row.drafts,
+            str(row.n),
+            row.rule,
+            between(Estimate(row.acceptance, row.low, row.high), 4),
+            "" if row.rule == "optimal" else between(Estimate(row.gap, row.gap_low, row.gap_high), 2, 100.0),
+        ]
+        for row in story.rows
+    ]
+    yield from aligned(["drafts", "n", "rule", "acceptance", "gap"], rows, left=3)
+
+
+def _exact(story: Story) -> Iterator[str]:
+    yield ""
+    yield "Exact law of every rule over fractions (largest total variation from the target's text)"
+    rows = [
+        [
+            one.rule,
+            one.drafts,
+            str(one.instances),
+            str(one.paths),
+            str(one.total_variation),
+            ("seen" if one.passed else "MISSED") if one.defect else ("lossless" if one.passed else "NOT LOSSLESS"),
+        ]
+        for one in story.exact
+    ]
+    table = aligned(["rule", "drafts", "instances", "paths", "TV", ""], rows, left=2)
+    for line, one in zip(table, [None, *story.exact], strict=True):
+        yield line if one is None or not one.defect else f"{line}  planted: {one.defect}"
