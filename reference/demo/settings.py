@@ -28,7 +28,7 @@ class Settings:
     Raises ValueError naming the number that is out of range.
     """
 
-    prompts: int = 24
+    prompts: int = 36
     max_tokens: int = 96
     draft_length: int = 4
     seed: int = 0

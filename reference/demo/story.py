@@ -69,8 +69,7 @@ class Story:
             "passed": not self.failures,
             "failures": self.failures,
             "report": report,
-            "settings": asdict(self.settings)
-            | {"pair": None if self.settings.pair is None else str(self.settings.pair)},
+            "settings": asdict(self.settings) | {"pair": None if folder is None else str(folder)},
             "prompts": list(dict.fromkeys(text.prompt.id for text in self.texts)),
             "decoders": [asdict(one) for one in self.decoders],
             "claims": [

@@ -95,11 +95,15 @@ class RMSNorm(nn.Module):
 
 
 def rotary_table(config: LlamaConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin of position x frequency, each (context, d), with the two halves of a head sharing frequencies."""
-    half = torch.arange(0, config.head_width, 2, dtype=torch.float64) / config.head_width
-    angle = torch.outer(torch.arange(config.max_position_embeddings, dtype=torch.float64), config.rope_theta**-half)
+    """cos and sin of position x frequency, each (context, d), with the two halves of a head sharing frequencies.
+
+    Angles are computed in float32, as transformers does: at position 500 float64 angles differ by 3e-5, which would
+    show in the logits.
+    """
+    half = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
+    angle = torch.outer(torch.arange(config.max_position_embeddings, dtype=torch.float32), 1 / config.rope_theta**half)
     angle = torch.cat([angle, angle], dim=-1)
-    return angle.cos().float(), angle.sin().float()
+    return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
