@@ -22,9 +22,7 @@ BEFORE_ONE = float(np.nextafter(1.0, 0.0))
 
 def lossless_error(rule: Rule, instance: Instance, *, budget: int = exact.DEFAULT_BUDGET) -> Number:
     """Total variation, over Fractions, between the completed output of one round and the target's text."""
-    law = rules.round_law(
-        rule, instance.target, instance.draft, instance.parents, instance.drafts, budget=budget
-    )
+    law = rules.round_law(rule, instance.target, instance.draft, instance.parents, instance.drafts, budget=budget)
     length = max(len(tokens) for tokens in law)
     return rules.completed(law, instance.target, length).total_variation(rules.text_law(instance.target, length))
 
@@ -93,9 +91,7 @@ def program_law(rule: Rule, instance: Instance, tokens: Any, contexts: Any) -> L
 def verify_law(rule: Rule, instance: Instance, tokens: Any, contexts: Any, dtype: Any = np.float64) -> Law:
     """Law of the rule's verify for these drafts, from its breakpoints in the uniforms."""
     count = rule.uniforms(len(tokens))
-    return law_of_uniforms(
-        lambda u: outcomes(rule, verify_rows(rule, instance, tokens, contexts, u, dtype)), count
-    )
+    return law_of_uniforms(lambda u: outcomes(rule, verify_rows(rule, instance, tokens, contexts, u, dtype)), count)
 
 
 def verify_is_program(rule: Rule) -> Callable[[tuple[Instance, int]], None]:
@@ -130,9 +126,7 @@ def _merged(tokens: Sequence[int], parents: Sequence[int], node: int) -> int:
     if node < 0:
         return -1
     above = _merged(tokens, parents, parents[node])
-    return next(
-        i for i, t in enumerate(tokens) if t == tokens[node] and _merged(tokens, parents, parents[i]) == above
-    )
+    return next(i for i, t in enumerate(tokens) if t == tokens[node] and _merged(tokens, parents, parents[i]) == above)
 
 
 def verdict_is_consistent(rule: Rule, seed: int) -> Callable[[tuple[Instance, int]], None]:
@@ -186,6 +180,25 @@ def acceptance_is_formula(rule: Rule) -> Callable[[Instance], None]:
             return
         want = float(exact_acceptance(rule, instance))
         assert abs(found - want) < CLOSE, f"formula gives {found}, enumeration {want} on {instance}"
+
+    return check
+
+
+def given_is_enumeration(rule: Rule) -> Callable[[Instance], None]:
+    """``given``, where there is one, is P(a draft is emitted | the drafts), for all drafts in one batched call."""
+
+    def check(instance: Instance) -> None:
+        if rule.given is None:
+            return
+        options = realisations(instance)
+        tokens = np.array([drafts for drafts, _ in options])
+        target, draft = (np.array(law(()), dtype=float) for law in (instance.target, instance.draft))
+        rows = (np.broadcast_to(law, (len(tokens), len(law))) for law in (target, draft))
+        want = [
+            float(program_law(rule, instance, *drafts).mean(lambda out, x=drafts[0]: int(out[0] in x)))
+            for drafts in options
+        ]
+        np.testing.assert_allclose(rule.given(*rows, tokens), want, atol=CLOSE, rtol=0)
 
     return check
 

@@ -167,5 +167,3 @@ def level_is_recursive(traversal: Rule) -> Check:
         assert walked.total_variation(listed) == 0
 
     return check
-
-

@@ -91,9 +91,7 @@ def pair(pick: Pick, kind: str, size: int, support: int) -> tuple[Weights, Weigh
     return law(*target), law(*draft)
 
 
-def build(
-    pick: Pick, odd: bool, rule: Any, drafts: str, sizes: tuple[int, ...], paths: int, nodes: int
-) -> Instance:
+def build(pick: Pick, odd: bool, rule: Any, drafts: str, sizes: tuple[int, ...], paths: int, nodes: int) -> Instance:
     """One instance out of whole numbers that ``pick(low, high)`` chooses; ``odd`` ones have any of the `KINDS`."""
     size = sizes[pick(0, len(sizes) - 1)]
     if rule.layout == "node":

@@ -99,6 +99,12 @@ def as_pytree(result: _Result, *, arrays: tuple[str, ...]) -> _Result:
 _PYTREES: set[type] = set()
 
 
+def to_index(array: Array) -> Array:
+    """Integers in the library's default integer type: signed (-1 is the padding), and what it can index with."""
+    xp = namespace(array)
+    return xp.astype(array, xp.arange(1).dtype)
+
+
 def dtype_name(array: Array) -> str:
     """'float64', 'bfloat16', ...: the dtype's name, whatever the library."""
     return str(array.dtype).rsplit(".", 1)[-1]

@@ -63,7 +63,9 @@ def _of_draft_laws() -> list[Claim]:
         source = draft_laws.get(name).source
         found.append(Claim(f"sample/{name}", f"sample of draft law {name!r} has the law of its program.", source))
         found.append(
-            Claim(f"inside/{name}", f"inside of draft law {name!r} is P(all drafts lie in the set), for all sets.", source)
+            Claim(
+                f"inside/{name}", f"inside of draft law {name!r} is P(all drafts lie in the set), for all sets.", source
+            )
         )
     return found
 
@@ -71,8 +73,8 @@ def _of_draft_laws() -> list[Claim]:
 _IDENTITIES = [
     Claim(
         "identity/optimum",
-        "The largest acceptance of n drafts (a linear program) is 1 + min over sets H of target(H) - P(all drafts in H); "
-        "for iid and without-replacement drafts the minimum is at a prefix of the order of rising target / draft.",
+        "The largest acceptance of n drafts (a linear program) is 1 + min over sets H of "
+        "target(H) - P(all drafts in H); for iid and without-replacement drafts the minimum is at a prefix of the order of rising target / draft.",
         "hu2025optimal, Section 4",
     ),
     Claim(
@@ -102,7 +104,8 @@ _IDENTITIES = [
     ),
     Claim(
         "identity/uniform-draft-example",
-        "Uniform draft on three tokens, target (1/3, t, 2/3 - t): optimum, K-SEQ and recursive rejection in closed form.",
+        "Uniform draft on three tokens, target (1/3, t, 2/3 - t), n = 2: optimum, K-SEQ and recursive rejection have "
+        "closed forms.",
         "khisti2025multidraft, Figure 2",
     ),
     Claim(
@@ -122,12 +125,13 @@ _IDENTITIES = [
     ),
     Claim(
         "identity/traversal-level-is-recursive",
-        "On one level of siblings traversal verification emits with the law of recursive rejection without replacement.",
+        "On one level of siblings traversal verification emits and accepts with the law of recursive rejection without "
+        "replacement.",
         "weng2025traversal, Section 4",
     ),
     Claim(
         "identity/traversal-example",
-        "target (.3, .4, .3), draft (.6, .3, .1): the path (0, 1) is accepted with probability 2/3, token by token 1/2.",
+        "target (.3, .4, .3), draft (.6, .3, .1): the path (0, 1) is kept with probability 2/3, token by token 1/2.",
         "weng2025traversal, Section 3",
     ),
 ]

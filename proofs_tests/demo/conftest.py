@@ -28,7 +28,7 @@ def write(folder: Path, layers: int, seed: int) -> None:
     (folder / "config.json").write_text(json.dumps(config.as_json()), encoding="utf-8")
     # Larger weights than at the start of a training, so that the two laws differ.
     save_file(
-        {name: 8 * value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
+        {name: 3 * value.contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors"
     )
 
 

@@ -196,13 +196,15 @@ def accept_all() -> rules.Rule:
     rule = rules.get("token_wise")
 
     def step(target, draft, tokens, uniforms) -> Verdict:
-        return rule.step(target, draft, tokens, uniforms * 0)
+        uniforms = uniforms.copy()
+        uniforms[..., :-1] = 0.0  # the last one draws the bonus token
+        return rule.step(target, draft, tokens, uniforms)
 
     return replace(rule, step=step)
 
 
 def test_decoder_with_wrong_acceptance_fails_the_claim(home: Path) -> None:
-    """Accepting everything has z above 5 within 8 texts of 40 tokens: nothing is left to luck but the draw of texts."""
+    """About 240 tests of mean chance 0.6 that are all accepted: 12 deviations from what is due."""
     models = pair.load(home)
 
     def generous(start, options):

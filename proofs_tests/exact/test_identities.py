@@ -32,6 +32,13 @@ def test_acceptance_formula(name: str, drafts: str) -> None:
     for_all(instances(name, drafts), checks.acceptance_is_formula(rules.get(name)), examples=60)
 
 
+@pytest.mark.parametrize(("name", "drafts"), CASES)
+def test_acceptance_given_the_drafts(name: str, drafts: str) -> None:
+    if rules.get(name).given is None:
+        pytest.skip("the rule has a formula for every draft law it supports")
+    for_all(instances(name, drafts, paths=100), checks.given_is_enumeration(rules.get(name)), examples=30)
+
+
 @claim("identity/optimum")
 @pytest.mark.parametrize("drafts", rules.get("sampler_match").drafts)
 def test_optimum_is_the_smallest_cut(drafts: str) -> None:
@@ -52,7 +59,9 @@ def test_no_rule_is_above_the_optimum(name: str, drafts: str) -> None:
 
 @claim("identity/without-replacement-above-iid")
 def test_distinct_drafts_are_at_least_as_good() -> None:
-    for_all(instances("recursive_without_replacement", "without_replacement"), identities.distinct_above_iid(), examples=80)
+    for_all(
+        instances("recursive_without_replacement", "without_replacement"), identities.distinct_above_iid(), examples=80
+    )
 
 
 @claim("identity/greedy-optimal")

@@ -94,7 +94,9 @@ def _share(beta, n):
 
 
 def k_seq_below_root(chance, target, draft, tokens):
-    return _k_seq(chance, target, draft, tokens, (1 + exact_factor(tuple(target), tuple(draft), len(tokens))) / 2, _share)
+    return _k_seq(
+        chance, target, draft, tokens, (1 + exact_factor(tuple(target), tuple(draft), len(tokens))) / 2, _share
+    )
 
 
 def k_seq_without_share(chance, target, draft, tokens):

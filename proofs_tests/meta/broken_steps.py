@@ -65,11 +65,11 @@ def match_draws_zero_mass(target: Any, draft: Any, tokens: Any, uniforms: Any) -
 
 
 def reuses_uniform(name: str) -> Any:
-    """The final draw takes the first accept test's uniform."""
+    """The final draw takes the last accept test's uniform."""
     step = rules.get(name).step
 
     def broken(target: Any, draft: Any, tokens: Any, uniforms: Any, *parents: Any) -> Verdict:
-        shared = np.concatenate([uniforms[..., :-1], uniforms[..., :1]], axis=-1)
+        shared = np.concatenate([uniforms[..., :-1], uniforms[..., -2:-1]], axis=-1)
         return step(target, draft, tokens, shared, *parents)
 
     return broken
@@ -195,6 +195,10 @@ def prefixes_by_target(target: Any, draft: Any, n: int) -> Any:
     order = np.argsort(target)
     p, q = (np.concatenate([[0.0], np.cumsum(law[order])]) for law in (target, draft))
     return SimpleNamespace(acceptance=1 + np.min(p - q**n))
+
+
+def given_of_first(target: Any, draft: Any, tokens: Any) -> Any:
+    return np.minimum(1, draws.ratio(draws.take(target, tokens[..., 0]), draws.take(draft, tokens[..., 0])))
 
 
 # draft laws

@@ -1,4 +1,4 @@
-"""Every registered claim has an exact proof, a statistical test and a negative control; no mark names an unknown one."""
+"""Every registered claim has an exact proof, a statistical test and a control; no mark names an unknown claim."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def problems(ids: Iterable[str], marks: Iterable[Mapping[str, str]]) -> list[str
             found.append(f"{mark['test']} has the unknown kind {mark['kind']!r}")
         else:
             covered[mark["id"]].add(mark["kind"])
-    found += [
-        f"claim {id!r} lacks {kind}" for id in sorted(known) for kind in claims.KINDS if kind not in covered[id]
-    ]
+    found += [f"claim {id!r} lacks {kind}" for id in sorted(known) for kind in claims.KINDS if kind not in covered[id]]
     return found
 
 

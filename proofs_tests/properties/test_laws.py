@@ -24,7 +24,7 @@ HALF = np.array([0.5, 0.5])
 def test_tolerance_of_the_sum(dtype: Any, off: float, allowed: bool) -> None:
     law = (HALF * (1 + off)).astype(dtype)
     if not allowed:
-        with pytest.raises(ValueError, match="target: sums to 1.0.*; allowed is 1 within"):
+        with pytest.raises(ValueError, match=r"target: sums to 1\.0.*; allowed is 1 within"):
             check_law("target", law)
         return
     checked = check_law("target", law)

@@ -35,9 +35,7 @@ def alarm(counts: np.ndarray, probabilities: np.ndarray, *, false_alarm: float =
     return bool(np.any((counts < low) | (counts > high)))
 
 
-def power(
-    truth: np.ndarray, claimed: np.ndarray, rounds: int, *, false_alarm: float = FALSE_ALARM
-) -> float:
+def power(truth: np.ndarray, claimed: np.ndarray, rounds: int, *, false_alarm: float = FALSE_ALARM) -> float:
     """Lower bound of P(alarm) when the counts follow ``truth`` and ``claimed`` is tested."""
     low, high = limits(claimed, rounds, false_alarm)
     return float(np.max(binom.cdf(low - 1, rounds, truth) + binom.sf(high, rounds, truth)))

@@ -1,4 +1,4 @@
-"""Draft laws sampled: ordered tuples against the exact law, and frequencies of lying inside a set against ``inside``."""
+"""Draft laws sampled: ordered tuples against the exact law, frequencies of lying inside a set against ``inside``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def tuples(instance: Instance, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.claim(f"sample/{name}", "statistical")) for name in draft_laws.names()]
+    "name",
+    [pytest.param(name, marks=pytest.mark.claim(f"sample/{name}", "statistical")) for name in draft_laws.names()],
 )
 def test_law_of_the_ordered_tuple(name: str) -> None:
     """125 (25) cells, 1e-6; the defect's total variation from the claimed law is above 0.1."""
@@ -48,7 +49,8 @@ def test_law_of_the_ordered_tuple(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.claim(f"inside/{name}", "statistical")) for name in draft_laws.names()]
+    "name",
+    [pytest.param(name, marks=pytest.mark.claim(f"inside/{name}", "statistical")) for name in draft_laws.names()],
 )
 def test_probability_of_lying_inside(name: str) -> None:
     """Every set of tokens; 1e-6 in all, shared among the 32 sets."""

@@ -124,7 +124,7 @@ def test_block_is_longer_than_token_wise() -> None:
 
 @claim("identity/block-one-hot")
 def test_one_hot_drafts_give_equal_lengths() -> None:
-    """Accepted lengths of block against the exact mean of token-wise, Hoeffding at 1e-6; soft drafts raise the alarm."""
+    """Accepted lengths of block against the exact mean of token-wise, Hoeffding at 1e-6; soft drafts are told apart."""
     error = 3 * float(np.sqrt(np.log(2 / simulate.FALSE_ALARM) / (2 * ROUNDS)))
     certain = identities.one_hot(CHAIN)
     value = float(checks.accepted_length(rules.get("token_wise"), certain))

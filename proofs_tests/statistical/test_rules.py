@@ -26,7 +26,9 @@ TILT = {"node": Fraction(1, 20), "chain": Fraction(1, 8), "tree": Fraction(1, 8)
 @pytest.mark.parametrize(
     ("name", "drafts"),
     [
-        pytest.param(name, drafts, id=f"{name}-{drafts}", marks=pytest.mark.claim(f"lossless/{name}/{drafts}", "statistical"))
+        pytest.param(
+            name, drafts, id=f"{name}-{drafts}", marks=pytest.mark.claim(f"lossless/{name}/{drafts}", "statistical")
+        )
         for name, drafts in CASES
     ],
 )
@@ -108,7 +110,7 @@ def accepted_counts(rule: rules.Rule, instance: Instance, rounds: int) -> np.nda
     ],
 )
 def test_acceptance(name: str, drafts: str) -> None:
-    """How often a draft is emitted, against the formula (enumeration where there is none); defect: targets moved by one token."""
+    """How often a draft is emitted, against the formula or enumeration; the defect: targets moved by one token."""
     rule, instance = rules.get(name), case(name, drafts)
     wrong = turned(instance)
     rounds, values = 200_000, []

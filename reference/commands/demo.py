@@ -22,7 +22,9 @@ REPORT = "report.html"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where report.html goes (demo)")
-    parser.add_argument("--prompts", type=int, default=36, metavar="N", help="prompts to decode, kinds in turn (default 36)")
+    parser.add_argument(
+        "--prompts", type=int, default=36, metavar="N", help="prompts to decode, kinds in turn (default 36)"
+    )
     parser.add_argument("--max-tokens", type=int, default=96, metavar="N", help="most tokens for each (default 96)")
     parser.add_argument("--draft-length", type=int, default=4, metavar="L", help="drafted tokens a round (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_array, check_pair, namespace
+from specmath.arrays import Array, as_array, check_pair, namespace, to_index
 from specmath.rules.check import check_step
 
 Layout = Literal["node", "chain", "tree"]
@@ -107,7 +107,7 @@ class Rule:
             parents = namespace(target).asarray(as_array("parents", parents))
         check_step(self.layout, self.uniforms, self.at_most, target, draft, tokens, uniforms, parents, values=check)
         extra = (parents,) if self.layout == "tree" else ()
-        return self.step(target, draft, tokens, uniforms, *extra)
+        return self.step(target, draft, to_index(tokens), uniforms, *extra)
 
     def acceptance(self, target: Array, draft: Array, n: int, drafts: str | None = None) -> Array:
         """P(the emitted token is one of the n drafted ones), shape (...), for laws (..., V).
