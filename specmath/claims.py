@@ -74,7 +74,8 @@ _IDENTITIES = [
     Claim(
         "identity/optimum",
         "The largest acceptance of n drafts (a linear program) is 1 + min over sets H of "
-        "target(H) - P(all drafts in H); for iid and without-replacement drafts the minimum is at a prefix of the order of rising target / draft.",
+        "target(H) - P(all drafts in H); for iid and without-replacement drafts the minimum is at a prefix of the "
+        "order of rising target / draft.",
         "hu2025optimal, Section 4",
     ),
     Claim(

@@ -1,0 +1,105 @@
+"""`optimum` on arrays: batches, libraries, jit, and bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from specmath import acceptance, draft_laws, optimum
+
+LAWS = np.random.default_rng(0).dirichlet(np.full(7, 0.4), (2, 3, 5))
+TARGET, DRAFT = LAWS[0], LAWS[1]
+CASES = [(name, 2) for name in draft_laws.names()] + [("iid", 5), ("without_replacement", 4), ("greedy", 3)]
+
+
+@pytest.mark.parametrize(("drafts", "n"), CASES)
+def test_a_batch_is_its_rows(drafts: str, n: int) -> None:
+    whole = optimum(TARGET, DRAFT, n, drafts)
+    assert whole.acceptance.shape == (3, 5)
+    assert whole.cut.shape == TARGET.shape
+    for place in np.ndindex(3, 5):
+        alone = optimum(TARGET[place], DRAFT[place], n, drafts)
+        assert alone.acceptance == pytest.approx(whole.acceptance[place], abs=1e-13)
+        assert (alone.cut == whole.cut[place]).all()
+
+
+@pytest.mark.parametrize(("drafts", "n"), CASES)
+def test_torch_equals_numpy(drafts: str, n: int) -> None:
+    torch = pytest.importorskip("torch")
+    found = optimum(torch.from_numpy(TARGET), torch.from_numpy(DRAFT), n, drafts)
+    assert np.allclose(found.acceptance.numpy(), optimum(TARGET, DRAFT, n, drafts).acceptance, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("drafts", ["iid", "greedy", "top_k", "hub"])
+def test_jax_under_jit_and_vmap(drafts: str) -> None:
+    """Without jax's x64 flag, arithmetic is float32: 7 tokens leave errors of a few 1e-7; 1e-5 is allowed."""
+    jax = pytest.importorskip("jax")
+    want = optimum(TARGET, DRAFT, 2, drafts).acceptance
+    target, draft = jax.numpy.asarray(TARGET), jax.numpy.asarray(DRAFT)
+    jitted = jax.jit(lambda p, q: optimum(p, q, 2, drafts))(target, draft)
+    assert np.allclose(jitted.acceptance, want, rtol=0, atol=1e-5)
+    mapped = jax.vmap(jax.vmap(lambda p, q: optimum(p, q, 2, drafts).acceptance))(target, draft)
+    assert np.allclose(mapped, want, rtol=0, atol=1e-5)
+
+
+def test_never_drafted_tokens_belong_to_no_cut() -> None:
+    found = optimum([0.0, 0.5, 0.5, 0.0], [0.0, 0.9, 0.1, 0.0], 2)
+    assert found.cut.tolist() == [False, True, False, False]
+    assert float(found.acceptance) == pytest.approx(1 + 0.5 - 0.81)
+
+
+@pytest.mark.parametrize("drafts", ["iid", "without_replacement"])
+def test_equal_and_disjoint_laws(drafts: str) -> None:
+    law = [0.25, 0.25, 0.5, 0.0]
+    assert float(optimum(law, law, 2, drafts).acceptance) == pytest.approx(1.0)
+    assert float(optimum([0.0, 0.0, 0.0, 1.0], law, 2, drafts).acceptance) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_tiny_masses_keep_their_order() -> None:
+    """Q({0, 1}) = 1/2 although everything but token 0 has mass 1e-12: no cancellation in the race."""
+    members = np.array([True, True, False])
+    law = np.array([1 - 2e-12, 1e-12, 1e-12])
+    assert draft_laws.get("without_replacement").inside(law, 2, members) == pytest.approx(0.5, abs=1e-9)
+
+
+def test_correction_is_recorded() -> None:
+    assert optimum(np.array([0.5, 0.5 + 5e-10]), [0.5, 0.5], 1).correction == pytest.approx(5e-10, rel=1e-3)
+    with pytest.raises(ValueError, match=r"target: sums to 1\.00000001; allowed is 1 within 1e-09"):
+        optimum(np.array([0.5, 0.5 + 1e-8]), [0.5, 0.5], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((TARGET, DRAFT, 0), "n is 0; at least one candidate"),
+        ((TARGET, DRAFT, 2, "sorted"), "drafts is 'sorted'; allowed are 'iid'"),
+        ((TARGET, DRAFT, 8, "top_k"), "takes n distinct tokens; the draft has only 7"),
+        (([0.5, 0.5], [1.0, 0.0], 2, "without_replacement"), "only 1 possible tokens"),
+        (([[0.5, 0.5]] * 2, [[0.5, 0.5], [1.0, 0.0]], 2, "greedy"), r"\(context 1\)"),
+        (([0.5, 0.5], [0.5, 0.25, 0.25], 1), "target has 2 tokens and draft 3"),
+        (([float("nan"), 1.0], [0.5, 0.5], 1), r"target: entry \[0\] is nan"),
+        (([0.5, 0.5], [-0.5, 1.5], 1), r"draft: entry \[0\] is -0.5"),
+        (([0.5, 0.5], "ab", 1), "draft: dtype <U2 is not numeric"),
+    ],
+)
+def test_bad_input_is_named(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        optimum(*arguments)
+
+
+def test_monte_carlo_states_its_error() -> None:
+    """Three drafts without replacement have no formula: the stated error is positive and falls like 1 / sqrt(replicates).
+
+    That the estimate is unbiased is proved by enumeration elsewhere (acceptance given the drafts, proofs_tests/exact).
+    Two estimates of 15 contexts differ by six joint errors with probability below 15 * 2e-9.
+    """
+    few = acceptance("recursive_without_replacement", TARGET, DRAFT, 3, replicates=64)
+    many = acceptance("recursive_without_replacement", TARGET, DRAFT, 3, replicates=1024)
+    assert few.method == "monte-carlo"
+    ratio = np.mean(many.standard_error) / np.mean(few.standard_error)
+    assert 0.2 < ratio < 0.32  # 1/4 up to the scatter of 15 estimated errors
+    assert (np.abs(few.values - many.values) <= 6 * np.hypot(few.standard_error, many.standard_error) + 1e-12).all()
+    with pytest.raises(ValueError, match="replicates is 1"):
+        acceptance("recursive_without_replacement", TARGET, DRAFT, 3, replicates=1)
+    with pytest.raises(ValueError, match="acceptance is defined for node rules"):
+        acceptance("block", TARGET, DRAFT, 3)
