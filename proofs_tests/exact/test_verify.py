@@ -25,7 +25,8 @@ def with_drafts(name: str, drafts: str, *, nodes: int = 4) -> st.SearchStrategy:
 @pytest.mark.parametrize(("name", "drafts"), CASES)
 def test_law_of_verify_is_the_law_of_program(name: str, drafts: str) -> None:
     rule = rules.get(name)
-    for_all(with_drafts(name, drafts), checks.verify_is_program(rule), examples=EXAMPLES[rule.layout])
+    nodes = 3 if name == "k_seq" else 4  # its root search makes every evaluation some thirty times dearer
+    for_all(with_drafts(name, drafts, nodes=nodes), checks.verify_is_program(rule), examples=EXAMPLES[rule.layout])
 
 
 @pytest.mark.slow

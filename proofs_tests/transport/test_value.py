@@ -88,7 +88,7 @@ def test_bad_input_is_named(arguments: tuple, message: str) -> None:
 
 
 def test_monte_carlo_states_its_error() -> None:
-    """Three drafts without replacement have no formula: the stated error is positive and falls like 1 / sqrt(replicates).
+    """Three drafts without replacement have no formula; the stated error falls like 1 / sqrt(replicates).
 
     That the estimate is unbiased is proved by enumeration elsewhere (acceptance given the drafts, proofs_tests/exact).
     Two estimates of 15 contexts differ by six joint errors with probability below 15 * 2e-9.

@@ -29,7 +29,12 @@ class _Search:
         steps = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53.0]))
         if count > len(steps):
             raise ValueError(f"count is {count}; allowed are 1 to {len(steps)} uniforms")
-        self.design = np.asarray((np.arange(1, probes + 1)[:, None] * steps[:count]) % 1.0, dtype=np.float64)
+        spread = (np.arange(1, probes + 1)[:, None] * steps[:count]) % 1.0
+        # Rare boxes lie in corners (every test fails only if all uniforms are near one), where a spread has no point.
+        top = np.nextafter(1.0, 0.0)
+        one_top = np.eye(count) * top
+        corners = np.concatenate([np.zeros((1, count)), np.full((1, count), top), one_top, top - one_top])
+        self.design = np.asarray(np.concatenate([spread, corners]), dtype=np.float64)
 
     def signatures(self, fixed: list[float], values: NDArray[np.float64]) -> list[tuple[Hashable, ...]]:
         """For every value of the next coordinate: the outcomes over the design of the coordinates after it."""
