@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -65,10 +65,22 @@ def on_host(array: Array) -> bool:
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
-    """A host copy for reports and reference computations; detaches torch gradients."""
+    """A host copy for reports and reference computations; detaches torch gradients. ValueError for tracers."""
+    if not is_concrete(array):
+        raise ValueError(
+            "this is computed on the host and cannot be traced (jit, vmap, torch.compile); call it outside"
+        )
     if array_api_compat.is_torch_array(array):
         return array.detach().cpu().numpy()
     return np.asarray(array)
+
+
+def like(values: Array, template: Array) -> Array:
+    """``values`` as an array of the template's library, on its device, in the dtype they have."""
+    xp = namespace(template)
+    if array_api_compat.is_torch_array(template):
+        return xp.asarray(values, device=template.device)
+    return xp.asarray(values)
 
 
 def to_float64(array: Array) -> Array:
@@ -166,12 +178,26 @@ def _check_values(name: str, values: np.ndarray[Any, Any], tolerance: float, kin
         raise ValueError(f"{name}: {place}sums to {total[where]:.10g}; allowed is 1 within {tolerance:g} ({kind})")
 
 
-def check_pair(target: Any, draft: Any) -> tuple[CheckedLaw, CheckedLaw]:
-    """`check_law` on both, and equal vocabularies; ValueError naming both shapes otherwise."""
-    checked = check_law("target", target), check_law("draft", draft)
-    if checked[0].values.shape[-1] != checked[1].values.shape[-1]:
+class CheckedPair(NamedTuple):
+    """Target and draft in float64, scaled once, and the largest |sum - 1| of the two (None under a tracer)."""
+
+    target: Array
+    draft: Array
+    correction: float | None
+
+
+def check_pair(target: Any, draft: Any) -> CheckedPair:
+    """`check_law` on both, one library and equal vocabularies; ValueError naming what differs."""
+    p, q = check_law("target", target), check_law("draft", draft)
+    try:
+        namespace(p.values, q.values)
+    except TypeError:
+        kinds = [type(values).__module__.split(".")[0] for values in (p.values, q.values)]
+        raise ValueError(f"target is an array of {kinds[0]} and draft one of {kinds[1]}; both must be of one") from None
+    if p.values.shape[-1] != q.values.shape[-1]:
         raise ValueError(
-            f"target has {checked[0].values.shape[-1]} tokens and draft {checked[1].values.shape[-1]}; "
+            f"target has {p.values.shape[-1]} tokens and draft {q.values.shape[-1]}; "
             "both laws must be over one vocabulary"
         )
-    return checked
+    known = None if p.correction is None or q.correction is None else max(p.correction, q.correction)
+    return CheckedPair(p.values, q.values, known)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specmath.arrays import Array, namespace
+from specmath.arrays import Array, namespace, to_float64
 
 
 def ones_hot(tokens: Array, size: int, xp: Any) -> Array:
@@ -56,10 +56,12 @@ def categorical(weights: Array, uniform: Array) -> Array:
     """Inverse-CDF draw: the first token whose cumulative weight exceeds ``uniform * sum``; tokens (...).
 
     A token of weight zero is never returned, whatever the uniform in [0, 1) and the rounding of the cumulative sum.
+    The sum is taken in float64: in float32 its rounding alone biases a draw from 128,000 tokens by a total variation
+    of 8e-4 (jax without x64 has only float32).
     """
     xp = namespace(weights)
-    cumulative = xp.cumulative_sum(weights, axis=-1)
-    threshold = uniform[..., None] * cumulative[..., -1:]
+    cumulative = xp.cumulative_sum(to_float64(weights), axis=-1)
+    threshold = to_float64(uniform)[..., None] * cumulative[..., -1:]
     possible = weights > 0
     beyond = possible & (cumulative > threshold)
     last = weights.shape[-1] - 1 - xp.argmax(xp.astype(xp.flip(possible, axis=-1), xp.int32), axis=-1)

@@ -104,7 +104,7 @@ def _decode(
 
         # 3. keep a prefix of the drafts, then one token more
         if length:
-            tests = uniforms(position, Stream.ACCEPT, rule.tests(length))
+            tests = uniforms(position, Stream.ACCEPT, len(rule.tests(length)))
             last = uniforms(position, Stream.RESIDUAL, 1)
             verdict = rule.verify(
                 target_laws, draft_laws, np.array(drafted), np.concatenate([tests, last]), check=False

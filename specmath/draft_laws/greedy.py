@@ -47,12 +47,21 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     return xp.where(complete, mass, xp.zeros_like(mass))
 
 
+def possible(draft: Array, tokens: Array) -> Array:
+    xp = namespace(tokens)
+    n = tokens.shape[-1]
+    top = xp.astype(ranked(draft)[..., : n - 1], tokens.dtype)
+    fixed = xp.all(tokens[..., :-1] == top, axis=-1)
+    return fixed & xp.all(tokens[..., -1:] != top, axis=-1)
+
+
 LAW = DraftLaw(
     name="greedy",
     purpose="the n - 1 likeliest tokens fixed, the last one drawn from the rest",
     program=program,
     sample=sample,
     inside=inside,
+    possible=possible,
     uniforms=lambda n: 1,
     needs=lambda n, support: (
         "" if n <= support else f"fixes n - 1 tokens and draws one more; the draft has only {support} possible tokens"

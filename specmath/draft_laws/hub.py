@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import fixed_tokens, rest
 from specmath.draft_laws.law import DraftLaw
-from specmath.draws import categorical, stack_last, take
+from specmath.draws import categorical, ranked, stack_last, take
 from specmath.exact import Chance, Number
 
 
@@ -35,6 +35,12 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     return xp.where(take(members, top[..., 0]), mass, xp.zeros_like(mass))
 
 
+def possible(draft: Array, tokens: Array) -> Array:
+    xp = namespace(tokens)
+    hub = xp.astype(ranked(draft)[..., :1], tokens.dtype)
+    return xp.sum(xp.astype(tokens == hub, xp.int64), axis=-1) == 1
+
+
 def _needs(n: int, support: int) -> str:
     if n != 2:
         return "is defined for n = 2 only"
@@ -47,6 +53,7 @@ LAW = DraftLaw(
     program=program,
     sample=sample,
     inside=inside,
+    possible=possible,
     uniforms=lambda n: 2,
     needs=_needs,
     source="sun2024spechub",

@@ -23,12 +23,17 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     return xp.sum(xp.where(members, draft, xp.zeros_like(draft)), axis=-1) ** n
 
 
+def possible(draft: Array, tokens: Array) -> Array:
+    return namespace(tokens).all(tokens >= 0, axis=-1)
+
+
 LAW = DraftLaw(
     name="iid",
     purpose="n independent draws, repetitions allowed; P(all in H) = q(H)^n",
     program=program,
     sample=sample,
     inside=inside,
+    possible=possible,
     uniforms=lambda n: n,
     needs=lambda n, support: "",
     source="sun2023spectr",

@@ -25,6 +25,8 @@ class DraftLaw:
     inside : ``inside(draft, n, members) -> probability`` that all n drafts lie in the set; draft (..., V), members
         boolean (..., V), result (...).
     uniforms : number of uniforms in [0, 1) that `sample` uses for n drafts, in the order of the drafts.
+    possible : ``possible(draft, tokens) -> boolean`` (...): whether this law can draw the ordered tokens (..., n), each
+        of positive draft probability.
     needs : ``needs(n, support) -> message`` when a law with ``support`` possible tokens cannot give n drafts, else "".
     source : bibliography key and locator.
     """
@@ -34,6 +36,7 @@ class DraftLaw:
     program: Callable[[Chance, Sequence[Number], int], tuple[int, ...]]
     sample: Callable[[Array, int, Array], Array]
     inside: Callable[[Array, int, Array], Array]
+    possible: Callable[[Array, Array], Array]
     uniforms: Callable[[int], int]
     needs: Callable[[int, int], str]
     source: str

@@ -28,6 +28,11 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     return xp.astype(hit, draft.dtype)
 
 
+def possible(draft: Array, tokens: Array) -> Array:
+    xp = namespace(tokens)
+    return xp.all(tokens == xp.astype(ranked(draft)[..., : tokens.shape[-1]], tokens.dtype), axis=-1)
+
+
 def _needs(n: int, support: int) -> str:
     return "" if n <= support else f"takes n distinct tokens; the draft has only {support} possible tokens"
 
@@ -38,6 +43,7 @@ LAW = DraftLaw(
     program=program,
     sample=sample,
     inside=inside,
+    possible=possible,
     uniforms=lambda n: 0,
     needs=_needs,
     source="li2024eagle2",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specmath.arrays import Array, namespace, to_numpy
+from specmath.arrays import Array, like, namespace, to_numpy
 from specmath.draft_laws.law import DraftLaw
 from specmath.draws import categorical, stack_last, without
 from specmath.exact import Chance, Number
@@ -75,7 +75,13 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     prefixes = prefix_masses(np.take_along_axis(law, order, axis=-1), n)
     found = np.take_along_axis(prefixes, held.sum(axis=-1, keepdims=True), axis=-1)[:, 0]
     shape = np.broadcast_shapes(draft.shape[:-1], members.shape[:-1])
-    return xp.asarray(found.reshape(shape), dtype=draft.dtype)
+    return xp.astype(like(found.reshape(shape), draft), draft.dtype)
+
+
+def possible(draft: Array, tokens: Array) -> Array:
+    xp = namespace(tokens)
+    rising = xp.sort(tokens, axis=-1)
+    return xp.all(rising[..., 1:] != rising[..., :-1], axis=-1)
 
 
 LAW = DraftLaw(
@@ -84,6 +90,7 @@ LAW = DraftLaw(
     program=program,
     sample=sample,
     inside=inside,
+    possible=possible,
     uniforms=lambda n: n,
     needs=lambda n, support: (
         "" if n <= support else f"draws n distinct tokens; the draft has only {support} possible tokens"

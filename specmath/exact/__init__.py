@@ -9,7 +9,7 @@ Law({True: Fraction(1, 3), False: Fraction(2, 3)}, paths=2)
 from specmath.exact.chance import Chance, Enumerated, Sampled
 from specmath.exact.explorer import BudgetError, Explorer, Number, normalised
 from specmath.exact.law import DEFAULT_BUDGET, Law, Program, law, sample
-from specmath.exact.uniforms import law_of_uniforms
+from specmath.exact.uniforms import UnresolvedError, law_of_uniforms
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -21,6 +21,7 @@ __all__ = [
     "Number",
     "Program",
     "Sampled",
+    "UnresolvedError",
     "law",
     "law_of_uniforms",
     "normalised",

@@ -41,7 +41,7 @@ class Explorer:
 
     A path is the list of branch numbers taken so far. `choose` follows the recorded path and, beyond its end, takes
     the first branch; `paths` then moves to the next path in depth-first order. The program must be a function of its
-    choices alone, otherwise the search raises RuntimeError as soon as a replay sees other branches.
+    choices alone: a replay that is offered other probabilities, or ends early, raises RuntimeError.
     """
 
     def __init__(self, budget: int) -> None:
@@ -49,7 +49,7 @@ class Explorer:
             raise ValueError(f"budget is {budget}; at least one path must be allowed")
         self._budget = budget
         self._path: list[int] = []
-        self._widths: list[int] = []
+        self._offered: list[tuple[Number, ...]] = []
         self._depth = 0
         self.probability: Number = Fraction(1)
         self.explored = 0
@@ -61,9 +61,12 @@ class Explorer:
             raise ValueError("no branch has positive probability")
         if self._depth == len(self._path):
             self._path.append(0)
-            self._widths.append(len(open_branches))
-        elif self._widths[self._depth] != len(open_branches):
-            raise RuntimeError("the program is not a function of its choices: a replay met other branches")
+            self._offered.append(tuple(probabilities))
+        elif self._offered[self._depth] != tuple(probabilities):
+            raise RuntimeError(
+                f"the program is not a function of its choices: choice {self._depth} offered "
+                f"{list(self._offered[self._depth])} and, in a replay, {list(probabilities)}"
+            )
         branch = open_branches[self._path[self._depth]]
         self._depth += 1
         self.probability = self.probability * probabilities[branch]
@@ -80,11 +83,15 @@ class Explorer:
             self._depth, self.probability = 0, Fraction(1)
             outcome = program()
             self.explored += 1
+            if self._depth < len(self._path):
+                raise RuntimeError(
+                    f"the program is not a function of its choices: a replay ended after {self._depth} of "
+                    f"{len(self._path)} recorded choices"
+                )
             yield outcome, self.probability
-            del self._path[self._depth :], self._widths[self._depth :]
-            while self._path and self._path[-1] + 1 == self._widths[-1]:
+            while self._path and self._path[-1] + 1 == sum(p > 0 for p in self._offered[-1]):
                 self._path.pop()
-                self._widths.pop()
+                self._offered.pop()
             if not self._path:
                 return
             self._path[-1] += 1

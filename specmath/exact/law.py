@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from numbers import Rational
 from typing import Any
 
 from specmath.exact.chance import Chance, Enumerated, Sampled
@@ -72,6 +73,9 @@ def law(program: Program, *, budget: int = DEFAULT_BUDGET) -> Law:
     found: dict[Hashable, Number] = {}
     for outcome, probability in explorer.paths(lambda: program(chance)):
         found[outcome] = found.get(outcome, 0) + probability
+    total = sum(found.values())
+    if abs(total - 1) > (0 if isinstance(total, Rational) else 1e-9):
+        raise RuntimeError(f"the program is not a function of its choices: its paths have total probability {total}")
     return Law(found, explorer.explored)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from specmath import draft_laws
 from specmath.arrays import TOLERANCE, Array, check_law, dtype_name, namespace, on_host, to_numpy
 
 
 def check_step(
     layout: str,
     count: Callable[[int], int],
-    at_most: int | None,
+    sizes: tuple[int, int | None],
     target: Array,
     draft: Array,
     tokens: Array,
@@ -22,8 +23,15 @@ def check_step(
     values: bool,
 ) -> None:
     """Shapes and dtypes always; values where they lie on the host and ``values`` is set. Raises ValueError."""
-    namespace(target, draft, tokens, uniforms)
-    for name, array in (("target", target), ("draft", draft)):
+    try:
+        namespace(target, draft, tokens, uniforms)
+    except TypeError:
+        kinds = ", ".join(
+            f"{name} {type(array).__module__.split('.')[0]}"
+            for name, array in (("target", target), ("draft", draft), ("tokens", tokens), ("uniforms", uniforms))
+        )
+        raise ValueError(f"arrays of different libraries ({kinds}); all must be of one") from None
+    for name, array in (("target", target), ("draft", draft), ("uniforms", uniforms)):
         if dtype_name(array) not in TOLERANCE:
             raise ValueError(f"{name}: dtype {dtype_name(array)}; allowed are float64 and float32")
     if not dtype_name(tokens).startswith(("int", "uint")):
@@ -32,8 +40,8 @@ def check_step(
     if target.ndim < axes or draft.ndim < axes or tokens.ndim < 1:
         raise ValueError(f"{layout} rules take target and draft of {axes} or more axes and tokens of one or more")
     n, size = tokens.shape[-1], target.shape[-1]
-    if n < 1 or (at_most is not None and n > at_most):
-        raise ValueError(f"tokens: {n} drafts; this rule allows 1 to {at_most or 'any number'}")
+    if n < sizes[0] or (sizes[1] is not None and n > sizes[1]):
+        raise ValueError(f"tokens: {n} drafts; this rule allows {allowed(*sizes)}")
     want_target = (size,) if layout == "node" else (n + 1, size)
     want_draft = (size,) if layout == "node" else (n, size)
     for name, array, want in (
@@ -55,6 +63,29 @@ def check_step(
         _check_parents(parents, n)
     if values and all(on_host(array) for array in (target, draft, tokens, uniforms)):
         _check_values(layout, target, draft, tokens, uniforms)
+        if layout == "tree" and parents is not None and on_host(parents):
+            _check_siblings(to_numpy(draft), to_numpy(parents), TOLERANCE[dtype_name(draft)])
+
+
+def check_drafted(drafts: tuple[str, ...], draft: Array, tokens: Array) -> None:
+    """ValueError unless one of the draft laws can have drawn the tokens (..., n), where both lie on the host."""
+    if not (on_host(draft) and on_host(tokens)):
+        return
+    law, drawn = to_numpy(draft), to_numpy(tokens).astype(np.int64)
+    fits = np.any([draft_laws.get(name).possible(law, drawn) for name in drafts], axis=0)
+    if not fits.all():
+        where = tuple(int(i) for i in np.argwhere(~fits)[0])
+        names = " or ".join(map(repr, drafts))
+        raise ValueError(f"tokens: {drawn[where].tolist()} at {list(where)} cannot be drafted by drafts={names}")
+
+
+def allowed(least: int, most: int | None) -> str:
+    """A range of counts in words.
+
+    >>> allowed(1, None), allowed(1, 1), allowed(2, 5)
+    ('1 or more', '1', '2 to 5')
+    """
+    return f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
 
 
 def _check_parents(parents: Array | None, n: int) -> None:
@@ -84,3 +115,17 @@ def _check_values(layout: str, target: Array, draft: Array, tokens: Array, unifo
             f"tokens: token {drawn[where]} at {list(where)} has draft probability 0; "
             "the declared draft law must be the one that was sampled from"
         )
+
+
+def _check_siblings(laws: np.ndarray, parents: np.ndarray, tolerance: float) -> None:
+    """All children of a node share one draft law: the one before any of them was drawn."""
+    parents = np.broadcast_to(parents, laws.shape[:-1])
+    for later in range(1, laws.shape[-2]):
+        for earlier in range(later):
+            siblings = parents[..., later] == parents[..., earlier]
+            apart = np.abs(laws[..., later, :] - laws[..., earlier, :]).max(axis=-1) > tolerance
+            if (siblings & apart).any():
+                raise ValueError(
+                    f"draft: rows {earlier} and {later} belong to children of one node and differ; allowed is one law "
+                    "for all of them, as it was before any was drawn"
+                )

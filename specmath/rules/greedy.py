@@ -45,5 +45,5 @@ RULE = Rule(
     program=program,
     step=step,
     formula=formula,
-    tests=lambda n: 1,
+    tests=lambda n: ("last draft",),
 )

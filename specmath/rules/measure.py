@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_pytree, check_pair, namespace, to_numpy
+from specmath.arrays import Array, as_pytree, check_pair, like, namespace, to_numpy
 from specmath.rules.registry import get
 from specmath.rules.rule import Rule
 
@@ -23,6 +23,7 @@ class Acceptance:
     standard_error : shape (...), zero where ``method`` is "formula".
     method : "formula" (exact up to rounding) or "monte-carlo".
     rule, drafts, n : what was computed.
+    correction : largest |sum - 1| of the laws that were handed in, before they were scaled (None under a tracer).
     """
 
     values: Array
@@ -31,6 +32,7 @@ class Acceptance:
     rule: str
     drafts: str
     n: int
+    correction: float | None
 
 
 def acceptance(
@@ -68,18 +70,16 @@ def acceptance(
     drafts = rule.supported(n, drafts)
     if replicates < 2:
         raise ValueError(f"replicates is {replicates}; at least 2 are needed for a standard error")
-    checked_target, checked_draft = check_pair(target, draft)
-    p, q = checked_target.values, checked_draft.values
+    p, q, correction = check_pair(target, draft)
     draft_laws.get(drafts).check_rows(n, q)
     xp = namespace(p, q)
     exact = None if rule.formula is None else rule.formula(p, q, n, drafts)
     if exact is not None:
-        found = Acceptance(exact, xp.zeros_like(exact), "formula", rule.name, drafts, n)
+        found = Acceptance(exact, xp.zeros_like(exact), "formula", rule.name, drafts, n, correction)
         return as_pytree(found, arrays=("values", "standard_error"))
     values, error = _estimate(rule, to_numpy(p), to_numpy(q), n, drafts, seed, replicates)
-    return Acceptance(
-        xp.asarray(values, dtype=p.dtype), xp.asarray(error, dtype=p.dtype), "monte-carlo", rule.name, drafts, n
-    )
+    values, error = (xp.astype(like(found, p), p.dtype) for found in (values, error))
+    return Acceptance(values, error, "monte-carlo", rule.name, drafts, n, correction)
 
 
 def _estimate(

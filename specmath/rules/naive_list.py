@@ -47,5 +47,5 @@ RULE = Rule(
     step=step,
     formula=formula,
     given=given,
-    tests=lambda n: 1,
+    tests=lambda n: ("first draft",),
 )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_array, check_pair, namespace, to_index
-from specmath.rules.check import check_step
+from specmath.arrays import Array, as_array, check_pair, like, to_index
+from specmath.rules.check import allowed, check_drafted, check_step
 
 Layout = Literal["node", "chain", "tree"]
 
@@ -45,8 +45,8 @@ class Rule:
     formula : ``formula(target, draft, n, drafts) -> acceptance`` of shape (...), or None where none is known.
     given : ``given(target, draft, tokens) -> P(emitted token is drafted | the drafts)``, shape (...): averaged over
         drafts by Monte Carlo where there is no formula.
-    tests : how many accept tests (uniforms) the rule needs for n drafted tokens.
-    at_most : largest n of a node rule, None for any.
+    tests : names of the accept tests for n drafted tokens, in the order of their uniforms.
+    at_least, at_most : smallest and largest n of a node rule, None for any.
     """
 
     name: str
@@ -59,12 +59,22 @@ class Rule:
     step: Callable[..., Verdict]
     formula: Callable[[Array, Array, int, str], Array | None] | None = None
     given: Callable[[Array, Array, Array], Array] | None = None
-    tests: Callable[[int], int] = lambda n: n
+    tests: Callable[[int], tuple[str, ...]] = lambda n: tuple(f"draft {j}" for j in range(n))
+    at_least: int = 1
     at_most: int | None = None
 
+    def coins(self, n: int) -> tuple[str, ...]:
+        """What each uniform of `verify` decides, in order: the accept tests of n drafted tokens, then the final draw.
+
+        >>> from specmath import rules
+        >>> rules.get("recursive").coins(2), rules.get("spechub").coins(2)
+        (('draft 0', 'draft 1', 'final'), ('other token', 'hub', 'final'))
+        """
+        return (*self.tests(n), "final")
+
     def uniforms(self, n: int) -> int:
-        """Number of uniforms for n drafted tokens: the accept tests in the order of the drafts, then one draw."""
-        return self.tests(n) + 1
+        """Number of uniforms that `verify` takes for n drafted tokens, one per name in `coins`."""
+        return len(self.coins(n))
 
     def verify(
         self,
@@ -85,11 +95,11 @@ class Rule:
         draft : node (..., V); chain and tree (..., N, V), row i the law that drafted token i was drawn from (siblings
             share it; without replacement it is the law before the earlier siblings were taken out).
         tokens : drafted tokens, node (..., n), chain and tree (..., N), integers.
-        uniforms : (..., self.uniforms(n)) in [0, 1): one per accept test in the order of ``tokens``, then the one of
-            the final draw.
+        uniforms : (..., self.uniforms(n)) in [0, 1), float32 or float64, in the order of `coins`.
         parents : trees: (N,) or (..., N), the parent of each drafted token, -1 for the root, parents[i] < i.
         check : look at the values too (sums, NaN, support of the drafts) where that costs no synchronisation, that is
-            for concrete host arrays; shapes and dtypes are always checked.
+            for concrete host arrays; shapes and dtypes are always checked. Laws are used as given, never scaled: the
+            emitted law is the target's up to the |sum - 1| that the check allows.
 
         Returns
         -------
@@ -99,13 +109,17 @@ class Rule:
         Raises
         ------
         ValueError
-            For shapes that do not fit, laws that are none, tokens outside the vocabulary or never drafted by ``draft``.
+            For shapes or libraries that do not fit, half precision, laws that are none, tokens outside the vocabulary
+            or that ``draft`` cannot have produced, siblings with different draft laws.
         """
         target, draft = as_array("target", target), as_array("draft", draft)
         tokens, uniforms = as_array("tokens", tokens), as_array("uniforms", uniforms)
         if parents is not None:
-            parents = namespace(target).asarray(as_array("parents", parents))
-        check_step(self.layout, self.uniforms, self.at_most, target, draft, tokens, uniforms, parents, values=check)
+            parents = like(as_array("parents", parents), tokens)
+        sizes = (self.at_least, self.at_most)
+        check_step(self.layout, self.uniforms, sizes, target, draft, tokens, uniforms, parents, values=check)
+        if check and self.layout == "node":
+            check_drafted(self.drafts, draft, tokens)
         extra = (parents,) if self.layout == "tree" else ()
         return self.step(target, draft, to_index(tokens), uniforms, *extra)
 
@@ -117,10 +131,9 @@ class Rule:
         formula is known (`specmath.acceptance` estimates it then).
         """
         drafts = self.supported(n, drafts)
-        checked = check_pair(target, draft)
-        value = None
-        if self.formula is not None:
-            value = self.formula(checked[0].values, checked[1].values, n, drafts)
+        p, q, _ = check_pair(target, draft)
+        draft_laws.get(drafts).check_rows(n, q)
+        value = None if self.formula is None else self.formula(p, q, n, drafts)
         if value is None:
             raise NotImplementedError(f"rule {self.name!r} has no acceptance formula for n = {n}, drafts = {drafts!r}")
         return value
@@ -132,6 +145,6 @@ class Rule:
             raise ValueError(
                 f"rule {self.name!r} does not verify drafts={drafts!r}; allowed are {', '.join(map(repr, self.drafts))}"
             )
-        if n < 1 or (self.at_most is not None and n > self.at_most):
-            raise ValueError(f"n is {n}: rule {self.name!r} allows 1 to {self.at_most or 'any number of'} drafts")
+        if n < self.at_least or (self.at_most is not None and n > self.at_most):
+            raise ValueError(f"n is {n}: rule {self.name!r} allows {allowed(self.at_least, self.at_most)} drafts")
         return drafts

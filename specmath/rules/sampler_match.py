@@ -24,12 +24,10 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
     """sum_x target(x) P(x is drafted)."""
     xp = namespace(target)
-    if drafts == "iid" or n == 1:
-        if drafts == "top_k":
-            return take(target, ranked(draft)[..., 0])
-        return xp.sum(target * (1 - (1 - draft) ** n), axis=-1)
     if drafts == "top_k":
         return xp.sum(xp.take_along_axis(target, ranked(draft)[..., :n], axis=-1), axis=-1)
+    if drafts == "iid" or n == 1:
+        return xp.sum(target * (1 - (1 - draft) ** n), axis=-1)
     if drafts in ("greedy", "hub"):
         _, fixed, last = rest(draft, n)
         return xp.sum(target * xp.where(fixed, xp.ones_like(last), last), axis=-1)
@@ -58,5 +56,5 @@ RULE = Rule(
     step=step,
     formula=formula,
     given=given,
-    tests=lambda n: 0,
+    tests=lambda n: (),
 )

@@ -51,7 +51,9 @@ def _plan(target: Array, draft: Array) -> _Plan:
     zeros = xp.zeros_like(draft)
     other_first = xp.where(at_hub, zeros, draft)
     share = take(draft, hub)[..., None]
-    hub_first = ratio(share * other_first, xp.broadcast_to(1 - share, draft.shape))
+    # 1 - q(hub), summed from the other tokens: for a peaked draft the difference would cancel.
+    others = xp.sum(other_first, axis=-1, keepdims=True)
+    hub_first = share * ratio(other_first, xp.broadcast_to(others, draft.shape))
     after_first = xp.where(at_hub, zeros, positive_part(target - other_first))
     return _Plan(
         hub,
@@ -105,5 +107,7 @@ RULE = Rule(
     program=program,
     step=step,
     formula=formula,
+    tests=lambda n: ("other token", "hub"),
+    at_least=2,
     at_most=2,
 )

@@ -8,6 +8,7 @@ from specmath.arrays import Array, namespace
 from specmath.draws import categorical, normalise_or, ones_hot, positive_part, ratio, stack_last, take, without
 from specmath.exact import Chance, Number, normalised
 from specmath.rules.rule import Rule, Verdict
+from specmath.rules.single import left_over
 from specmath.rules.token_wise import Laws, row
 
 
@@ -34,19 +35,22 @@ def program(
     children = merged_children(tokens, parents)
 
     def visit(node: int, weight: Number) -> tuple[int, ...] | None:
-        """What is emitted below this node, or None if all of it, the node included, is rejected."""
-        goal = target[node + 1]
+        """What is emitted below this node, or None if all of it, the node included, is rejected.
+
+        ``goal`` is weight times the target: the mass that this node has to emit, token by token.
+        """
+        goal = [weight * p for p in target[node + 1]]
         left = draft[children[node][0]] if children[node] else ()
         for child in children[node]:
             token = tokens[child]
-            below = visit(child, min(1, weight * goal[token] / left[token]))
+            below = visit(child, min(1, goal[token] / left[token]))
             if below is not None:
                 return (token, *below)
-            rest = [max(weight * p - q, 0) for p, q in zip(goal, left, strict=True)]
-            total = sum(rest)
-            if not total:
+            rest = left_over(goal, left)
+            failed = sum(rest) + 1 - weight
+            if not sum(rest):
                 return None
-            goal, weight = normalised(rest), total / (total + 1 - weight)
+            goal, weight = [mass / failed for mass in rest], sum(rest) / failed
             left = [0 if x == token else q for x, q in enumerate(left)]
             left = normalised(left) if any(left) else left
         return (chance.draw(goal),) if chance.flip(weight) else None
@@ -81,7 +85,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
             child = xp.argmax(xp.astype(mine, xp.int32), axis=-1)
             there = xp.any(mine, axis=-1)
             token = take(tokens, child)
-            grown = take(weight, here) * ratio(take(row(goal, here), token), take(row(left, here), token))
+            grown = take(weight, here) * ratio(entry(goal, here, token), entry(left, here, token))
             grown = xp.where(grown < 1, grown, xp.ones_like(grown))
             next_node = xp.astype(child + 1, final.dtype)
             fresh = there & ~take(tested, next_node)
@@ -105,6 +109,12 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
         alive = alive & ~(~done[..., None] & (numbers == child[..., None]))
     last = xp.astype(categorical(row(goal, final), uniforms[..., size]), tokens.dtype)
     return Verdict(_path(tokens, parent, final, last), final - 1)
+
+
+def entry(laws: Array, index: Array, token: Array) -> Array:
+    """Laws (..., rows, V) at row ``index`` and token (...), without copying the row."""
+    flat = namespace(laws).reshape(laws, (*laws.shape[:-2], -1))
+    return take(flat, index * laws.shape[-1] + token)
 
 
 def _merge(tokens: Array, parents: Array) -> tuple[Array, Array]:

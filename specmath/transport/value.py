@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_pytree, check_pair, namespace, to_numpy
+from specmath.arrays import Array, as_pytree, check_pair, like, namespace, to_numpy
 from specmath.draft_laws.greedy import rest
 from specmath.draft_laws.without_replacement import prefix_masses
 from specmath.draws import ones_hot, ranked, ratio
@@ -60,15 +60,12 @@ def optimum(target: Array, draft: Array, n: int, drafts: str = "iid") -> Optimum
     0.86
     """
     law = draft_laws.get(drafts)
-    checked_target, checked_draft = check_pair(target, draft)
-    p, q = checked_target.values, checked_draft.values
+    p, q, correction = check_pair(target, draft)
     xp = namespace(p, q)
     p, q = xp.broadcast_arrays(p, q)
     law.check_rows(n, q)
     acceptance, cut = _METHODS[drafts](p, q, n)
-    corrections = (checked_target.correction, checked_draft.correction)
-    known = None if None in corrections else max(c for c in corrections if c is not None)
-    return as_pytree(Optimum(acceptance, cut, n, drafts, known), arrays=("acceptance", "cut"))
+    return as_pytree(Optimum(acceptance, cut, n, drafts, correction), arrays=("acceptance", "cut"))
 
 
 def _prefix_cut(p: Array, q: Array, masses: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -96,10 +93,12 @@ def _iid(p: Array, q: Array, n: int) -> tuple[Array, Array]:
 
 
 def _without_replacement(p: Array, q: Array, n: int) -> tuple[Array, Array]:
+    xp = namespace(p)
+
     def masses(ordered: Array) -> Array:
         host = to_numpy(ordered).astype(np.float64)
         found = prefix_masses(host.reshape(-1, host.shape[-1]), n)
-        return namespace(ordered).asarray(found.reshape(*host.shape[:-1], -1), dtype=ordered.dtype)
+        return xp.astype(like(found.reshape(*host.shape[:-1], -1), ordered), ordered.dtype)
 
     return _prefix_cut(p, q, masses)
 
