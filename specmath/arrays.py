@@ -6,6 +6,7 @@ in brings its own library along.
 
 from __future__ import annotations
 
+import operator
 import sys
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeVar
@@ -36,6 +37,33 @@ def as_array(name: str, value: Any) -> Array:
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace that all arrays share; TypeError when libraries are mixed."""
     return array_api_compat.array_namespace(*arrays)
+
+
+def one_library(**arrays: Array) -> None:
+    """ValueError that names each argument's library unless all are of one."""
+    try:
+        namespace(*arrays.values())
+    except TypeError:
+        found = [f"{name} of {namespace(array).__name__.rsplit('.', 1)[-1]}" for name, array in arrays.items()]
+        raise ValueError(
+            f"arrays of different libraries: {', '.join(found)}; allowed is one of numpy, torch and jax for all"
+        ) from None
+
+
+def check_count(name: str, value: Any) -> int:
+    """The value as an int >= 1; ValueError for anything else.
+
+    >>> check_count("n", 2.5)
+    Traceback (most recent call last):
+    ValueError: n is 2.5; allowed are whole numbers >= 1
+    """
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = 0
+    if found < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers >= 1")
+    return found
 
 
 def is_concrete(array: Array) -> bool:
@@ -169,13 +197,18 @@ def _check_values(name: str, values: np.ndarray[Any, Any], tolerance: float, kin
     wrong = ~(values >= 0) | ~np.isfinite(values)
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}: entry {list(where)} is {values[where]}; allowed are finite numbers >= 0")
+        hint = "; for logits see specmath.law_from_logits" if values[where] < 0 else ""
+        raise ValueError(f"{name}: entry {list(where)} is {values[where]}; allowed are finite numbers >= 0{hint}")
     total = values.sum(axis=-1, dtype=np.float64)
     off = np.abs(total - 1.0) > tolerance
     if off.any():
         where = tuple(int(i) for i in np.argwhere(off)[0])
         place = f"row {list(where)} " if where else ""
-        raise ValueError(f"{name}: {place}sums to {total[where]:.10g}; allowed is 1 within {tolerance:g} ({kind})")
+        rounded = kind == "float64" and np.abs(total - 1.0).max() <= TOLERANCE["float32"]
+        hint = "; if it was computed in float32, hand it in as float32 (within 0.0001)" if rounded else ""
+        raise ValueError(
+            f"{name}: {place}sums to {total[where]:.10g}; allowed is 1 within {tolerance:g} ({kind}){hint}"
+        )
 
 
 class CheckedPair(NamedTuple):
@@ -187,17 +220,20 @@ class CheckedPair(NamedTuple):
 
 
 def check_pair(target: Any, draft: Any) -> CheckedPair:
-    """`check_law` on both, one library and equal vocabularies; ValueError naming what differs."""
+    """`check_law` on both, one library, one vocabulary, leading axes that broadcast; ValueError naming what differs."""
     p, q = check_law("target", target), check_law("draft", draft)
-    try:
-        namespace(p.values, q.values)
-    except TypeError:
-        kinds = [type(values).__module__.split(".")[0] for values in (p.values, q.values)]
-        raise ValueError(f"target is an array of {kinds[0]} and draft one of {kinds[1]}; both must be of one") from None
+    one_library(target=p.values, draft=q.values)
     if p.values.shape[-1] != q.values.shape[-1]:
         raise ValueError(
             f"target has {p.values.shape[-1]} tokens and draft {q.values.shape[-1]}; "
             "both laws must be over one vocabulary"
         )
+    leading = p.values.shape[:-1], q.values.shape[:-1]
+    try:
+        np.broadcast_shapes(*leading)
+    except ValueError:
+        raise ValueError(
+            f"target has leading axes {tuple(leading[0])} and draft {tuple(leading[1])}; they must broadcast"
+        ) from None
     known = None if p.correction is None or q.correction is None else max(p.correction, q.correction)
     return CheckedPair(p.values, q.values, known)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from specmath.arrays import Array, as_array, dtype_name, is_concrete, namespace, to_float64, to_numpy
+from specmath.arrays import Array, as_array, check_count, dtype_name, is_concrete, namespace, to_float64, to_numpy
 
 
 def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """ValueError naming the option that is out of range."""
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature is {temperature}; allowed are finite numbers >= 0 (0 picks the likeliest token)")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; allowed are whole numbers >= 1")
+    if top_k is not None:
+        try:
+            check_count("top_k", top_k)
+        except ValueError as error:
+            raise ValueError(f"{error}, or None for off") from None
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; allowed are numbers above 0 up to 1")
 

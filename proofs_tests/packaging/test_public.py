@@ -29,7 +29,7 @@ MOST_PUBLIC_NAMES = 15
 # Fields of Rule, DraftLaw and Command: what they take and return is documented there, once for all.
 FIELDS = {
     "rules": {"program", "step", "formula", "tests"},
-    "draft_laws": {"program", "sample", "inside"},
+    "draft_laws": {"program", "sample", "inside", "possible"},
     "cli": {"add_arguments", "run"},
     "commands": {"add_arguments", "run"},
 }

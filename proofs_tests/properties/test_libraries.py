@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from specmath import rules
+from specmath import draft_laws, rules
 
 ROWS, SIZE = 400, 6
 
@@ -24,18 +24,13 @@ def inputs(name: str, dtype: Any = np.float64, shape: tuple[int, ...] = (ROWS,))
 
     node = rule.layout == "node"
     target, draft = laws() if node else laws(n + 1), laws() if node else laws(n)
+    draft = 0.9 * draft + 0.1 * generator.dirichlet(np.ones(SIZE), draft.shape[:-1])  # no zeros, hence no ties
     if rule.layout == "tree":
         draft[..., 1, :], draft[..., 3, :] = draft[..., 0, :], draft[..., 2, :]  # siblings share their draft law
-    draft = 0.9 * draft + 0.1 / SIZE
     draft = (draft / draft.sum(-1, keepdims=True)).astype(dtype)
     if node:
-        scores = np.log(draft) + generator.gumbel(size=draft.shape)
-        tokens = np.argsort(-scores, axis=-1)[..., :n]
-        if rule.drafts == ("hub",):
-            hub, rest = np.argmax(draft, axis=-1), np.argsort(-scores, axis=-1)
-            other = np.where(rest[..., 0] == hub, rest[..., 1], rest[..., 0])
-            first = generator.random(shape) < 0.5
-            tokens = np.stack([np.where(first, hub, other), np.where(first, other, hub)], axis=-1)
+        law = draft_laws.get(rule.drafts[0])
+        tokens = law.sample(draft, n, generator.random((*shape, law.uniforms(n))))
     else:
         tokens = generator.integers(0, SIZE, size=(*shape, n))
     uniforms = generator.random((*shape, rule.uniforms(n))).astype(dtype)

@@ -24,7 +24,7 @@ def changed(name: str, **changes: Any) -> list[Any]:
         ("single", {"draft": np.full((400, 6), 1 / 6).astype(np.float16)}, "draft: dtype float16"),
         ("single", {"tokens": np.full((400, 1), 6)}, "tokens: values from 6 to 6; allowed are 0 to 5"),
         ("single", {"tokens": np.full((400, 1), 0.5)}, "tokens: dtype float64"),
-        ("single", {"tokens": np.zeros((400, 2), dtype=int)}, "tokens: 2 drafts; this rule allows 1 to 1"),
+        ("single", {"tokens": np.zeros((400, 2), dtype=int)}, "tokens: 2 drafts; this rule allows n = 1"),
         ("single", {"uniforms": np.ones((400, 2))}, "uniforms: a value lies outside"),
         ("single", {"uniforms": np.ones((400, 3))}, "uniforms: shape"),
         ("recursive", {"draft": np.tile(np.eye(6)[5], (400, 1))}, "has draft probability 0"),
@@ -50,7 +50,7 @@ def test_unsupported_drafts_and_numbers() -> None:
     half = np.array([0.5, 0.5])
     with pytest.raises(ValueError, match="does not verify drafts='top_k'; allowed are 'iid'"):
         rules.get("k_seq").acceptance(half, half, 2, "top_k")
-    with pytest.raises(ValueError, match="n is 2: rule 'single' allows 1 to 1"):
+    with pytest.raises(ValueError, match="n is 2: rule 'single' allows n = 1"):
         rules.get("single").acceptance(half, half, 2)
     with pytest.raises(ValueError, match="rule is 'nope'; allowed are 'single'"):
         rules.get("nope")

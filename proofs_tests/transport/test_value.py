@@ -71,7 +71,7 @@ def test_correction_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((TARGET, DRAFT, 0), "n is 0; at least one candidate"),
+        ((TARGET, DRAFT, 0), "n is 0; allowed are whole numbers >= 1"),
         ((TARGET, DRAFT, 2, "sorted"), "drafts is 'sorted'; allowed are 'iid'"),
         ((TARGET, DRAFT, 8, "top_k"), "takes n distinct tokens; the draft has only 7"),
         (([0.5, 0.5], [1.0, 0.0], 2, "without_replacement"), "only 1 possible tokens"),

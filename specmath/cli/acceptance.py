@@ -19,6 +19,7 @@ from specmath.comparison import LEVEL, OPTIMAL, Plan, Row, Skipped, compare, pla
 from specmath.logits import check_options
 
 SCHEMA_VERSION = 1
+ROUNDING = 1e-12  # corrections below this are the rounding of a float64 sum, and no news
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +116,7 @@ def _json(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row
         "interval": {"level": LEVEL, "method": "student-t over contexts"},
         "monte_carlo": {"seed": arguments.seed, "replicates": arguments.replicates},
         "logits": None if dump.sampler is None else asdict(dump.sampler),
+        "correction": max(dump.corrections, default=None),
         "rows": [asdict(row) for row in rows],
         "skipped": [asdict(entry) for entry in todo.skipped],
     }
@@ -150,6 +152,8 @@ def _notes(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Ro
             f"monte-carlo: {arguments.replicates} replicates a context, seed {arguments.seed}; "
             f"standard error of a mean at most {max(estimated):.1g}"
         )
+    if max(dump.corrections, default=0.0) > ROUNDING:
+        notes.append(f"laws were scaled to sum to one; the largest |sum - 1| was {max(dump.corrections):.1g}")
     missing: dict[tuple[str, str], list[Skipped]] = {}
     for entry in todo.skipped:
         missing.setdefault((entry.rule, entry.drafts), []).append(entry)

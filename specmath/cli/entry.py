@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments or os.environ.get("SPECMATH_DEBUG", "") not in ("", "0")
     arguments = [word for word in arguments if word != "--debug"]
     try:
+        if sys.stdout is None:  # closed before the start (`>&-`)
+            raise UsageError("standard output is closed")
         code = _run(arguments)
         sys.stdout.flush()
         return code

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ class Pair:
     target: Stored
     draft: Stored
     sampler: Sampler | None
+    corrections: list[float] = field(default_factory=list)
+    """|sum - 1| of each block of laws that was read, before it was scaled; empty for logits."""
 
     @property
     def contexts(self) -> int:
@@ -58,11 +59,33 @@ class Pair:
         first = 0
         both = zip(self.target.blocks(self.rows), self.draft.blocks(self.rows), strict=True)
         for target, draft in both:
-            yield (
-                _laws(self.target.name, target, first, self.sampler),
-                _laws(self.draft.name, draft, first, self.sampler),
-            )
+            yield self._laws(self.target.name, target, first), self._laws(self.draft.name, draft, first)
             first += len(target)
+
+    def _laws(self, name: str, block: np.ndarray[Any, Any], first: int) -> np.ndarray[Any, Any]:
+        sampler = self.sampler
+        if sampler is not None and first == 0 and looks_like_laws(block):
+            print(f"note: {name}: every row is a law already; --logits takes the softmax of it", file=sys.stderr)
+
+        def convert(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            if sampler is not None:
+                options = {"temperature": sampler.temperature, "top_k": sampler.top_k, "top_p": sampler.top_p}
+                return law_from_logits(rows, **options)
+            checked = check_law("law", rows)
+            self.corrections.append(checked.correction or 0.0)
+            return checked.values
+
+        try:
+            return convert(block)
+        except ValueError:
+            for i, row in enumerate(block):  # which context it was
+                try:
+                    convert(row)
+                except ValueError as error:
+                    what = str(error).partition(": ")[2]
+                    hint = "; did you mean --logits?" if sampler is None and (block < 0).any() else ""
+                    raise ValueError(f"{name}: context {first + i}: {what}{hint}") from None
+            raise
 
 
 def pair(path: Path, arrays: dict[str, Stored], sampler: Sampler | None) -> Pair:
@@ -109,31 +132,6 @@ def _check_type(stored: Stored, logits: bool) -> None:
             f"{stored.name}: dtype {stored.dtype} is too coarse for laws; allowed are float32 and float64 "
             "(hand in logits with --logits instead)"
         )
-
-
-def _laws(name: str, block: np.ndarray[Any, Any], first: int, sampler: Sampler | None) -> np.ndarray[Any, Any]:
-    convert: Callable[[np.ndarray], np.ndarray]
-    if sampler is None:
-        convert = _checked
-    else:
-        convert = partial(law_from_logits, temperature=sampler.temperature, top_k=sampler.top_k, top_p=sampler.top_p)
-        if first == 0 and looks_like_laws(block):
-            print(f"note: {name}: every row is a law already; --logits takes the softmax of it", file=sys.stderr)
-    try:
-        return convert(block)
-    except ValueError:
-        for i, row in enumerate(block):  # which context it was
-            try:
-                convert(row)
-            except ValueError as error:
-                what = str(error).partition(": ")[2]
-                hint = "; did you mean --logits?" if sampler is None and (block < 0).any() else ""
-                raise ValueError(f"{name}: context {first + i}: {what}{hint}") from None
-        raise
-
-
-def _checked(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return check_law("law", block).values
 
 
 def looks_like_laws(block: np.ndarray[Any, Any]) -> bool:

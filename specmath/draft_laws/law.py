@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from specmath import exact
-from specmath.arrays import Array, is_concrete, to_numpy
+from specmath.arrays import Array, check_count, is_concrete, to_numpy
 from specmath.exact import Chance, Law, Number
 
 
@@ -65,8 +65,7 @@ class DraftLaw:
         return self._check(n, smallest, f" (context {row[0] if len(row) == 1 else row})" if row else "")
 
     def _check(self, n: int, support: int, place: str) -> None:
-        if n < 1:
-            raise ValueError(f"n is {n}; at least one candidate must be drafted")
+        n = check_count("n", n)
         problem = self.needs(n, support)
         if problem:
             raise ValueError(f"n is {n}: drafts={self.name!r} {problem}{place}")

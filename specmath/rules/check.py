@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from specmath import draft_laws
-from specmath.arrays import TOLERANCE, Array, check_law, dtype_name, namespace, on_host, to_numpy
+from specmath.arrays import TOLERANCE, Array, check_law, dtype_name, on_host, one_library, to_numpy
 
 
 def check_step(
@@ -23,17 +23,12 @@ def check_step(
     values: bool,
 ) -> None:
     """Shapes and dtypes always; values where they lie on the host and ``values`` is set. Raises ValueError."""
-    try:
-        namespace(target, draft, tokens, uniforms)
-    except TypeError:
-        kinds = ", ".join(
-            f"{name} {type(array).__module__.split('.')[0]}"
-            for name, array in (("target", target), ("draft", draft), ("tokens", tokens), ("uniforms", uniforms))
-        )
-        raise ValueError(f"arrays of different libraries ({kinds}); all must be of one") from None
+    one_library(target=target, draft=draft, tokens=tokens, uniforms=uniforms)
     for name, array in (("target", target), ("draft", draft), ("uniforms", uniforms)):
         if dtype_name(array) not in TOLERANCE:
-            raise ValueError(f"{name}: dtype {dtype_name(array)}; allowed are float64 and float32")
+            raise ValueError(
+                f"{name}: dtype {dtype_name(array)}; allowed are float64 and float32 (widen before the softmax)"
+            )
     if not dtype_name(tokens).startswith(("int", "uint")):
         raise ValueError(f"tokens: dtype {dtype_name(tokens)}; allowed are integers")
     axes = 1 if layout == "node" else 2
@@ -41,7 +36,7 @@ def check_step(
         raise ValueError(f"{layout} rules take target and draft of {axes} or more axes and tokens of one or more")
     n, size = tokens.shape[-1], target.shape[-1]
     if n < sizes[0] or (sizes[1] is not None and n > sizes[1]):
-        raise ValueError(f"tokens: {n} drafts; this rule allows {allowed(*sizes)}")
+        raise ValueError(f"tokens: {n} drafts; this rule allows n = {allowed(*sizes)}")
     want_target = (size,) if layout == "node" else (n + 1, size)
     want_draft = (size,) if layout == "node" else (n, size)
     for name, array, want in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from specmath.rules import (
     block,
     greedy,
@@ -39,6 +41,8 @@ def names(layout: Layout | None = None) -> tuple[str, ...]:
     >>> names("tree")
     ('traversal',)
     """
+    if layout is not None and layout not in get_args(Layout):
+        raise ValueError(f"layout is {layout!r}; allowed are {', '.join(map(repr, get_args(Layout)))}")
     return tuple(name for name, rule in _RULES.items() if layout in (None, rule.layout))
 
 

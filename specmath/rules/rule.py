@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_array, check_pair, like, to_index
+from specmath.arrays import Array, as_array, check_count, check_pair, like, to_index
 from specmath.rules.check import allowed, check_drafted, check_step
 
 Layout = Literal["node", "chain", "tree"]
@@ -145,6 +145,7 @@ class Rule:
             raise ValueError(
                 f"rule {self.name!r} does not verify drafts={drafts!r}; allowed are {', '.join(map(repr, self.drafts))}"
             )
+        n = check_count("n", n)
         if n < self.at_least or (self.at_most is not None and n > self.at_most):
-            raise ValueError(f"n is {n}: rule {self.name!r} allows {allowed(self.at_least, self.at_most)} drafts")
+            raise ValueError(f"n is {n}: rule {self.name!r} allows n = {allowed(self.at_least, self.at_most)}")
         return drafts
