@@ -17,8 +17,8 @@ demo: $(VENV)/.demo-ready  ## decode real prompts, check every rule, write demo/
 	$(BIN)/specmath demo
 
 test: $(VENV)/.test-ready  ## all proofs and tests, doctests and the README's example
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu" --doctest-modules --doctest-glob=README.md \
-		proofs_tests specmath reference README.md
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu" --doctest-modules --doctest-glob="*.md" \
+		proofs_tests specmath reference docs README.md
 
 test-slow: $(VENV)/.test-ready  ## the larger instances of the same proofs
 	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu" proofs_tests

@@ -91,7 +91,7 @@ def hub_is_greedy(hub: Rule) -> Check:
 
 
 def k_seq_guarantee(rule: Rule) -> Check:
-    """P(a test passes) >= (1 - (1 - 1/n)^n) optimum; the rational factor lies within 1e-13 above the root."""
+    """Acceptance >= (1 - (1 - 1/n)^n) optimum; the rational factor lies within 1e-13 above the root."""
 
     def check(instance: Instance) -> None:
         n = len(instance.parents)

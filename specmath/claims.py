@@ -76,17 +76,17 @@ _IDENTITIES = [
         "The largest acceptance of n drafts (a linear program) is 1 + min over sets H of "
         "target(H) - P(all drafts in H); for iid and without-replacement drafts the minimum is at a prefix of the "
         "order of rising target / draft.",
-        "hu2025optimal, Section 4",
+        "hu2025optimal; proof in docs/theory/optimal_acceptance.md",
     ),
     Claim(
         "identity/never-above-optimum",
         "No rule accepts more often than the optimum of its draft law.",
-        "sun2023spectr, Section 3",
+        "sun2023spectr",
     ),
     Claim(
         "identity/without-replacement-above-iid",
         "The optimum without replacement is at least the optimum of iid drafts.",
-        "hu2025optimal, Section 5",
+        "proof in docs/theory/optimal_acceptance.md",
     ),
     Claim(
         "identity/greedy-optimal",
@@ -96,12 +96,12 @@ _IDENTITIES = [
     Claim(
         "identity/spechub-is-greedy",
         "SpecHub's acceptance is that of the greedy rule with n = 2, the optimum of its pairs.",
-        "sun2024spechub, Section 4",
+        "sun2024spechub",
     ),
     Claim(
         "identity/k-seq-guarantee",
         "K-SEQ accepts with probability at least (1 - (1 - 1/n)^n) times the optimum of iid drafts.",
-        "sun2023spectr, Theorem 2",
+        "sun2023spectr",
     ),
     Claim(
         "identity/uniform-draft-example",
@@ -112,28 +112,28 @@ _IDENTITIES = [
     Claim(
         "identity/block-at-least-token-wise",
         "Block verification accepts at least as many tokens on average as token-wise verification.",
-        "sun2025block, Theorem 2",
+        "proof in docs/theory/sequences.md",
     ),
     Claim(
         "identity/block-one-hot",
         "With one-hot drafts block verification accepts as many tokens on average as token-wise verification.",
-        "sun2025block, Theorem 2",
+        "proof in docs/theory/sequences.md",
     ),
     Claim(
         "identity/traversal-chain-is-block",
         "On a chain traversal verification emits with the law of block verification.",
-        "weng2025traversal, Theorem 3",
+        "weng2025traversal",
     ),
     Claim(
         "identity/traversal-level-is-recursive",
         "On one level of siblings traversal verification emits and accepts with the law of recursive rejection without "
         "replacement.",
-        "weng2025traversal, Section 4",
+        "weng2025traversal",
     ),
     Claim(
         "identity/traversal-example",
         "target (.3, .4, .3), draft (.6, .3, .1): the path (0, 1) is kept with probability 2/3, token by token 1/2.",
-        "weng2025traversal, Section 3",
+        "weng2025traversal",
     ),
 ]
 

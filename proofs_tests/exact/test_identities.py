@@ -12,6 +12,7 @@ import pytest
 from proofs_tests import checks, identities
 from proofs_tests.laws import Instance, for_all, instances, law
 from specmath import exact, rules, transport
+from specmath.rules import k_seq
 
 CASES = [(name, drafts) for name in rules.names("node") for drafts in rules.get(name).drafts]
 
@@ -78,6 +79,20 @@ def test_spechub_is_greedy() -> None:
 @claim("identity/k-seq-guarantee")
 def test_k_seq_guarantee() -> None:
     for_all(instances("k_seq", "iid", paths=100), identities.k_seq_guarantee(rules.get("k_seq")), examples=60)
+
+
+@claim("identity/k-seq-guarantee")
+def test_k_seq_guarantee_holds_for_the_tests_alone() -> None:
+    """The theorem's own form: P(some test passes) = 1 - (1 - beta)^n, without the residual's lucky hits."""
+
+    def check(instance: Instance) -> None:
+        n, target, draft = len(instance.parents), instance.target(()), instance.draft(())
+        factor = k_seq.exact_factor(target, draft, n)
+        beta = sum(min(p / factor, q) for p, q in zip(target, draft, strict=True))
+        bound = (1 - (1 - Fraction(1, n)) ** n) * checks.optimum(target, draft, n, "iid")
+        assert float(1 - (1 - beta) ** n - bound) >= -1e-12
+
+    for_all(instances("k_seq", "iid", paths=100), check, examples=60)
 
 
 @claim("identity/uniform-draft-example")

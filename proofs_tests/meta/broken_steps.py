@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -202,10 +201,6 @@ def given_of_first(target: Any, draft: Any, tokens: Any) -> Any:
 
 
 # draft laws
-
-
-def draft_law(name: str, **changes: Any) -> draft_laws.DraftLaw:
-    return replace(draft_laws.get(name), **changes)
 
 
 def sample_keeps_tokens(draft: Any, n: int, uniforms: Any) -> Any:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 import specmath
 from proofs_tests.packaging.sources import ROOT, files, name_of
-from specmath import draft_laws, rules
+from specmath import draft_laws, optimum, rules
 from specmath.cli.command import Command
 from specmath.cli.discovery import EXTRAS, GROUP, OWN
 
@@ -143,6 +143,11 @@ def test_rules_name_draft_laws_that_exist() -> None:
         assert rules.get(name).drafts
         for law in rules.get(name).drafts:
             assert draft_laws.get(law).name == law
+
+
+@pytest.mark.parametrize("name", draft_laws.names())
+def test_every_draft_law_has_an_optimum(name: str) -> None:
+    assert float(optimum([0.25] * 4, [0.1, 0.2, 0.3, 0.4], 2, name).acceptance) > 0
 
 
 def declared() -> dict[str, str]:

@@ -47,8 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draft-length", type=int, default=4, metavar="L", help="drafted tokens a round (default 4; chain only)"
     )
     parser.add_argument(
-        "--rule", default="token_wise", metavar="NAME", help="token_wise or block (default token_wise; chain only)"
+        "--rule",
+        default="token_wise",
+        metavar="NAME",
+        help="token_wise (default, the textbook rule) or block (keeps at least as many); chain only",
     )
+    parser.add_argument("--pair", type=Path, metavar="DIR", help="folder with target/ and draft/ (default: shipped)")
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 picks the likeliest token (default 1)")
     parser.add_argument("--top-k", type=int, metavar="K", help="keep the K likeliest tokens")
@@ -71,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         read_prompts(arguments.prompts) if arguments.prompts is not None else [Prompt(arguments.prompt, "--prompt", {})]
     )
     options = [_options(arguments, request) for request in range(len(prompts))]
-    models = pair.load()
+    models = pair.load(arguments.pair)
     _use_one_thread()
     for prompt, own in zip(prompts, options, strict=True):  # all of them before the first is decoded
         try:

@@ -66,6 +66,7 @@ def _decoders(story: Story) -> Iterator[str]:
         ],
         rows,
     )
+    yield "  acceptance rate: kept drafts over all drafts, those behind a rejection included; speed is that of this run"
 
 
 def _sample(story: Story) -> Iterator[str]:

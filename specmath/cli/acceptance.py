@@ -124,7 +124,8 @@ def _json(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row
 
 
 def _text(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row, ...]) -> str:
-    head = f"{arguments.file}: {dump.contexts} contexts, {dump.vocabulary} tokens"
+    contexts = "1 context" if dump.contexts == 1 else f"{dump.contexts} contexts"
+    head = f"{arguments.file}: {contexts}, {dump.vocabulary} tokens"
     cells = [("drafts", "n", "rule", "acceptance", "95 % interval", "gap", "method")]
     for row in rows:
         between = "-" if row.low is None or row.high is None else f"{row.low:.4f} .. {row.high:.4f}"

@@ -62,8 +62,9 @@ class Law(Mapping[Any, Number]):
 def law(program: Program, *, budget: int = DEFAULT_BUDGET) -> Law:
     """Exact law of a program's outcome, by depth-first enumeration of its choices.
 
-    Over Fractions when the program's probabilities are rational, in float otherwise. Choices of probability zero are
-    never explored. Raises `BudgetError` if there are more than ``budget`` paths.
+    ``draw`` takes weights of any positive sum. Over Fractions when the program's probabilities are rational, in float
+    otherwise. Choices of probability zero are never explored. Raises `BudgetError` if there are more than ``budget``
+    paths, and RuntimeError for a program that is not a function of its choices.
 
     >>> law(lambda chance: chance.draw([1, 2]) + chance.draw([1, 1]))
     Law({0: Fraction(1, 6), 1: Fraction(1, 2), 2: Fraction(1, 3)}, paths=4)

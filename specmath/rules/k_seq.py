@@ -18,11 +18,11 @@ from specmath.rules.single import accepts
 STEPS = 30  # guarded Newton steps; quadratic after the first few, halving in the worst case
 
 
-def matched(target: Array, draft: Array, factor: Array) -> Array:
-    """beta(rho) = sum_x min(p_x / rho, q_x), with the factor of shape (...)."""
+def taken(target: Array, draft: Array, factor: Array) -> Array:
+    """min(p_x / rho, q_x), with the factor of shape (...): what the tests keep of each token; sums to beta(rho)."""
     xp = namespace(target)
     scaled = target / factor[..., None]
-    return xp.sum(xp.where(scaled < draft, scaled, draft), axis=-1)
+    return xp.where(scaled < draft, scaled, draft)
 
 
 def division_factor(target: Array, draft: Array, n: int) -> Array:
@@ -36,13 +36,13 @@ def division_factor(target: Array, draft: Array, n: int) -> Array:
     high = xp.full_like(low, float(n))
 
     def excess(factor: Array) -> Array:
-        beta = matched(target, draft, factor)
+        beta = xp.sum(taken(target, draft, factor), axis=-1)
         return 1 - (1 - beta) ** n - factor * beta
 
     def slope(factor: Array) -> Array:
         scaled = target / factor[..., None]
-        beta = xp.sum(xp.where(scaled < draft, scaled, draft), axis=-1)
-        change = -xp.sum(xp.where(scaled < draft, scaled, xp.zeros_like(draft)), axis=-1) / factor
+        beta = xp.sum(taken(target, draft, factor), axis=-1)
+        change = -xp.sum(xp.where(scaled < draft, scaled, xp.zeros_like(draft)), axis=-1) / factor  # d beta / d rho
         return n * (1 - beta) ** (n - 1) * change - beta - factor * change
 
     guess = low
@@ -86,11 +86,10 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
 def _residual(target: Array, draft: Array, factor: Array, n: int) -> tuple[Array, Array, Array]:
     """beta and P(some draft passes its test), both (...), and the law after n rejections (..., V)."""
     xp = namespace(target)
-    scaled = target / factor[..., None]
-    taken = xp.where(scaled < draft, scaled, draft)
-    beta = xp.sum(taken, axis=-1)
+    kept = taken(target, draft, factor)
+    beta = xp.sum(kept, axis=-1)
     passed = 1 - (1 - beta) ** n
-    return beta, passed, normalise_or(positive_part(target - ratio(passed, beta)[..., None] * taken), target)
+    return beta, passed, normalise_or(positive_part(target - ratio(passed, beta)[..., None] * kept), target)
 
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:

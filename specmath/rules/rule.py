@@ -21,7 +21,8 @@ class Verdict(NamedTuple):
     tokens : node rules: the emitted token, shape (...). Chain and tree rules: the accepted path and then the
         correction or bonus token, padded with -1, shape (..., N + 1) for N drafted tokens.
     accepted : index (into the drafted tokens) of the deepest accepted draft, -1 if none, shape (...). For a chain the
-        number of accepted drafts is ``accepted + 1``; for a node it is the first draft equal to the emitted token.
+        number of accepted drafts is ``accepted + 1``; for a node it is the first draft equal to the emitted token; in a
+        tree it and its ancestors along ``parents`` are the path to keep in a cache, repeated siblings or not.
     """
 
     tokens: Array

@@ -173,7 +173,7 @@ def _path(tokens: Array, parent: Array, final: Array, last: Array) -> Array:
 RULE = Rule(
     name="traversal",
     purpose="judge a tree from the leaves up; reduces to block verification on a chain",
-    source="weng2025traversal, Section 3",
+    source="weng2025traversal",
     layout="tree",
     drafts=("without_replacement", "iid"),
     lossless=True,
