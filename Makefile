@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -34,6 +34,9 @@ format: $(VENV)/.test-ready  ## let ruff rewrite the sources
 
 wheel: $(VENV)/.test-ready  ## build sdist and wheel, check the wheel in an empty environment
 	PYTHON=$(BIN)/python .ci/wheel
+
+bench-pair: $(VENV)/.demo-ready  ## what the shipped pair costs: draft step in target steps, training time
+	$(BIN)/python benchmarks/pair.py
 
 train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
 	$(BIN)/python -m reference.pair.train

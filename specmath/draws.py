@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from specmath.arrays import Array, namespace, to_float64
 
 
@@ -37,7 +39,9 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     """numerator / denominator, and 0 where the denominator is 0 (never NaN)."""
     xp = namespace(numerator, denominator)
     safe = xp.where(denominator > 0, denominator, xp.ones_like(denominator))
-    return xp.where(denominator > 0, numerator / safe, xp.zeros_like(numerator / safe))
+    with np.errstate(over="ignore"):  # inf is the answer, and no news
+        found = numerator / safe
+    return xp.where(denominator > 0, found, xp.zeros_like(found))
 
 
 def normalise_or(weights: Array, fallback: Array) -> Array:

@@ -50,6 +50,8 @@ def inside(draft: Array, n: int, members: Array) -> Array:
 def possible(draft: Array, tokens: Array) -> Array:
     xp = namespace(tokens)
     n = tokens.shape[-1]
+    if n > draft.shape[-1]:
+        return xp.zeros_like(tokens[..., 0], dtype=xp.bool)
     top = xp.astype(ranked(draft)[..., : n - 1], tokens.dtype)
     fixed = xp.all(tokens[..., :-1] == top, axis=-1)
     return fixed & xp.all(tokens[..., -1:] != top, axis=-1)

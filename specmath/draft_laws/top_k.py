@@ -30,6 +30,8 @@ def inside(draft: Array, n: int, members: Array) -> Array:
 
 def possible(draft: Array, tokens: Array) -> Array:
     xp = namespace(tokens)
+    if tokens.shape[-1] > draft.shape[-1]:
+        return xp.zeros_like(tokens[..., 0], dtype=xp.bool)
     return xp.all(tokens == xp.astype(ranked(draft)[..., : tokens.shape[-1]], tokens.dtype), axis=-1)
 
 

@@ -42,9 +42,11 @@ def prefix_masses(ordered: np.ndarray, n: int) -> np.ndarray:
     token, O(V n M) for M nodes. Agrees with enumeration to 1e-12 (tested).
     """
     rows, size = ordered.shape
+    if not rows:
+        return np.zeros((0, size + 1))
     outside = np.zeros((rows, size + 1))
     outside[:, :-1] = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1]
-    smallest = max(1e-30, float(np.min(outside[outside > 0], initial=1.0)))
+    smallest = max(1e-300, float(np.min(outside[outside > 0], initial=1.0)))
     log_time = np.arange(np.log(1e-18) / (n + 1), np.log(42.0 / smallest) + STEP, STEP)
     time = np.exp(log_time)
     arrived = np.zeros((rows, n, len(time)))  # arrived[:, j]: P(exactly j of the prefix arrived by t), j < n
@@ -70,7 +72,8 @@ def inside(draft: Array, n: int, members: Array) -> Array:
     xp = namespace(draft)
     law = np.atleast_2d(to_numpy(draft).astype(np.float64))
     held = np.atleast_2d(to_numpy(members)) & (law > 0)
-    law, held = np.broadcast_arrays(law.reshape(-1, law.shape[-1]), held.reshape(-1, held.shape[-1]))
+    law, held = np.broadcast_arrays(law, held)
+    law, held = law.reshape(-1, law.shape[-1]), held.reshape(-1, held.shape[-1])
     order = np.argsort(~held, axis=-1, kind="stable")
     prefixes = prefix_masses(np.take_along_axis(law, order, axis=-1), n)
     found = np.take_along_axis(prefixes, held.sum(axis=-1, keepdims=True), axis=-1)[:, 0]

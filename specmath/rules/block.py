@@ -8,6 +8,7 @@ from specmath.arrays import Array, namespace
 from specmath.draws import categorical, positive_part, ratio, take
 from specmath.exact import Chance
 from specmath.rules.rule import Rule, Verdict
+from specmath.rules.single import residual
 from specmath.rules.token_wise import Laws, emit, final_law
 
 
@@ -20,13 +21,13 @@ def program(chance: Chance, target: Laws, draft: Laws, tokens: Sequence[int]) ->
         if i < length:
             left = sum(max(weight * p - q, 0) for p, q in zip(target[i], draft[i], strict=True))
             # left = 0 with weight = 1 means equal laws: a later test passes with certainty, whatever this one says.
-            stop = left / (left + 1 - weight) if left else 0
+            stop = left / (left + (1 - weight)) if left else 0
         if chance.flip(stop):
             kept, weight_kept = i, weight
     if kept == length:
         return (*tokens, chance.draw(target[length]))
-    left_over = [max(weight_kept * p - q, 0) for p, q in zip(target[kept], draft[kept], strict=True)]
-    return (*tokens[:kept], chance.draw(left_over))
+    goal = [weight_kept * p for p in target[kept]]
+    return (*tokens[:kept], chance.draw(residual(goal, draft[kept], target[kept])))
 
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:
@@ -37,12 +38,12 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
     kept_weight = weight
     for i in range(1, length + 1):
         token = tokens[..., i - 1]
-        scaled = weight * ratio(take(target[..., i - 1, :], token), take(draft[..., i - 1, :], token))
+        scaled = ratio(weight * take(target[..., i - 1, :], token), take(draft[..., i - 1, :], token))
         weight = xp.where(scaled < 1, scaled, xp.ones_like(scaled))
         stop = weight
         if i < length:
             left = xp.sum(positive_part(weight[..., None] * target[..., i, :] - draft[..., i, :]), axis=-1)
-            stop = ratio(left, left + 1 - weight)
+            stop = ratio(left, left + (1 - weight))
         passed = uniforms[..., i - 1] < stop
         kept = xp.where(passed, xp.full_like(kept, i), kept)
         kept_weight = xp.where(passed, weight, kept_weight)

@@ -63,11 +63,13 @@ def exact_factor(target: tuple[Number, ...], draft: tuple[Number, ...], n: int) 
     """A rational rho within about 1e-13 above the root, for which losslessness holds in exact arithmetic."""
     laws = [np.array([float(x) for x in law]) for law in (target, draft)]
     factor = Fraction(float(division_factor(laws[0], laws[1], n)))
+    step = Fraction(1, 2**44)
     while factor < n:
         beta = sum(min(p / factor, q) for p, q in zip(target, draft, strict=True))
         if 1 - (1 - beta) ** n <= factor * beta:
             return factor
-        factor *= 1 + Fraction(1, 2**44)
+        factor *= 1 + step
+        step *= 2  # the root may be far above a float factor that lost a tiny beta
     return Fraction(n)
 
 
@@ -80,7 +82,8 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
     taken = [min(p / factor, q) for p, q in zip(target, draft, strict=True)]
     beta = sum(taken)
     share = (1 - (1 - beta) ** n) / beta if beta else 0
-    return chance.draw([p - share * t for p, t in zip(target, taken, strict=True)])
+    rest = [max(p - share * t, 0) for p, t in zip(target, taken, strict=True)]
+    return chance.draw(rest if any(rest) else target)
 
 
 def _residual(target: Array, draft: Array, factor: Array, n: int) -> tuple[Array, Array, Array]:

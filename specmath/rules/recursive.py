@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from specmath.arrays import Array, namespace
 from specmath.draws import categorical, first_match, residual, take
 from specmath.exact import Chance, Number, normalised
+from specmath.rules import single
 from specmath.rules.rule import Rule, Verdict
-from specmath.rules.single import accepts, left_over, overlap
+from specmath.rules.single import accepts, overlap
 
 
 def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
     for token in tokens:
         if accepts(chance, target[token], draft[token]):
             return token
-        target = normalised(left_over(target, draft))
+        target = normalised(single.residual(target, draft, target))
     return chance.draw(target)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
-from specmath.draws import categorical, first_match, positive_part, ratio, residual, take, without
+from specmath.draws import categorical, first_match, ones_hot, positive_part, ratio, residual, take, without
 from specmath.exact import Chance, Number, normalised
+from specmath.rules import single
 from specmath.rules.rule import Rule, Verdict
-from specmath.rules.single import accepts, left_over, overlap
+from specmath.rules.single import accepts, overlap
 
 
 def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
@@ -16,7 +17,7 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
         draft = normalised(draft)
         if accepts(chance, target[token], draft[token]):
             return token
-        target = normalised(left_over(target, draft))
+        target = normalised(single.residual(target, draft, target))
         draft = [0 if x == token else q for x, q in enumerate(draft)]
     return chance.draw(target)
 
@@ -52,7 +53,9 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
     after = residual(target, draft)
     never = xp.full_like(after, xp.inf)
     kinks = xp.where(draft > 0, ratio(after, draft), never)
-    scales = ratio(xp.ones_like(draft), 1 - draft)
+    peak = ones_hot(xp.argmax(draft, axis=-1), size, xp)  # where 1 - q would cancel, the others are summed
+    others = xp.sum(xp.where(peak, xp.zeros_like(draft), draft), axis=-1, keepdims=True)
+    scales = ratio(xp.ones_like(draft), xp.where(peak, others, 1 - draft))
     order = xp.argsort(xp.concat([kinks, scales], axis=-1), axis=-1, stable=True)
     back = xp.argsort(order, axis=-1, stable=True)[..., size:]
     zeros = xp.zeros_like(draft)
@@ -61,8 +64,13 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:
         merged = xp.take_along_axis(xp.concat([values, zeros], axis=-1), order, axis=-1)
         return xp.take_along_axis(xp.cumulative_sum(merged, axis=-1), back, axis=-1)
 
-    above = positive_part(xp.sum(draft, axis=-1, keepdims=True) - below(draft))
-    return first + xp.sum(positive_part(draft - target) * (below(after) + scales * above), axis=-1)
+    # q above each scale, summed from the other end: a difference's rounding would be multiplied by scales of any size.
+    merged = xp.take_along_axis(xp.concat([draft, zeros], axis=-1), order, axis=-1)
+    tails = xp.flip(xp.cumulative_sum(xp.flip(merged, axis=-1), axis=-1), axis=-1)
+    above = xp.take_along_axis(tails, back, axis=-1)
+    beyond = xp.where(above > 0, scales * above, zeros)
+    beyond = xp.where(beyond < 1, beyond, xp.ones_like(beyond))
+    return first + xp.sum(positive_part(draft - target) * (below(after) + beyond), axis=-1)
 
 
 def given(target: Array, draft: Array, tokens: Array) -> Array:

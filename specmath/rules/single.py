@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from specmath import draws
 from specmath.arrays import Array, namespace
-from specmath.draws import categorical, first_match, residual, take
+from specmath.draws import categorical, first_match, take
 from specmath.exact import Chance, Number
 from specmath.rules.rule import Rule, Verdict
 
@@ -13,6 +14,12 @@ from specmath.rules.rule import Rule, Verdict
 def left_over(target: Sequence[Number], draft: Sequence[Number]) -> list[Number]:
     """(target - draft)^+, not normalised."""
     return [max(p - q, 0) for p, q in zip(target, draft, strict=True)]
+
+
+def residual(goal: Sequence[Number], draft: Sequence[Number], target: Sequence[Number]) -> Sequence[Number]:
+    """What is left of ``goal`` after ``draft``; ``target`` where nothing is, which only rounding can reach."""
+    rest = left_over(goal, draft)
+    return rest if any(rest) else target
 
 
 def accepts(chance: Chance, weight: Number, proposal: Number) -> bool:
@@ -24,14 +31,14 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
     (token,) = tokens
     if accepts(chance, target[token], draft[token]):
         return token
-    return chance.draw(left_over(target, draft))
+    return chance.draw(residual(target, draft, target))
 
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:
     xp = namespace(target)
     token = tokens[..., 0]
     accept = uniforms[..., 0] * take(draft, token) < take(target, token)
-    drawn = xp.astype(categorical(residual(target, draft), uniforms[..., 1]), tokens.dtype)
+    drawn = xp.astype(categorical(draws.residual(target, draft), uniforms[..., 1]), tokens.dtype)
     emitted = xp.where(accept, token, drawn)
     return Verdict(emitted, first_match(tokens, emitted))
 

@@ -31,7 +31,7 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
     if accepts(chance, hub_goal, hub_supply):
         return hub
     after_both[hub] = max(hub_left - left_first, 0)
-    return chance.draw(after_both)
+    return chance.draw(after_both if any(after_both) else target)
 
 
 class _Plan(NamedTuple):

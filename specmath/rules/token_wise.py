@@ -8,7 +8,7 @@ from specmath.arrays import Array, namespace
 from specmath.draws import categorical, normalise_or, positive_part, take
 from specmath.exact import Chance, Number
 from specmath.rules.rule import Rule, Verdict
-from specmath.rules.single import accepts, left_over
+from specmath.rules.single import accepts, residual
 
 Laws = Sequence[Sequence[Number]]
 
@@ -16,7 +16,7 @@ Laws = Sequence[Sequence[Number]]
 def program(chance: Chance, target: Laws, draft: Laws, tokens: Sequence[int]) -> tuple[int, ...]:
     for i, token in enumerate(tokens):
         if not accepts(chance, target[i][token], draft[i][token]):
-            return (*tokens[:i], chance.draw(left_over(target[i], draft[i])))
+            return (*tokens[:i], chance.draw(residual(target[i], draft[i], target[i])))
     return (*tokens, chance.draw(target[len(tokens)]))
 
 

@@ -47,7 +47,7 @@ def program(
             if below is not None:
                 return (token, *below)
             rest = left_over(goal, left)
-            failed = sum(rest) + 1 - weight
+            failed = sum(rest) + (1 - weight)
             if not sum(rest):
                 return None
             goal, weight = [mass / failed for mass in rest], sum(rest) / failed
@@ -56,8 +56,7 @@ def program(
         return (chance.draw(goal),) if chance.flip(weight) else None
 
     emitted = visit(-1, 1)
-    assert emitted is not None, "the root has weight one"
-    return emitted
+    return (chance.draw(target[0]),) if emitted is None else emitted  # the root has weight one: None by rounding only
 
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: Array) -> Verdict:
@@ -85,7 +84,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
             child = xp.argmax(xp.astype(mine, xp.int32), axis=-1)
             there = xp.any(mine, axis=-1)
             token = take(tokens, child)
-            grown = take(weight, here) * ratio(entry(goal, here, token), entry(left, here, token))
+            grown = ratio(take(weight, here) * entry(goal, here, token), entry(left, here, token))
             grown = xp.where(grown < 1, grown, xp.ones_like(grown))
             next_node = xp.astype(child + 1, final.dtype)
             fresh = there & ~take(tested, next_node)
@@ -99,7 +98,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
         scaled = take(weight, above)[..., None] * row(goal, above)
         rest = positive_part(scaled - row(left, above))
         total = xp.sum(rest, axis=-1)
-        shrunk = ratio(total, total + 1 - take(weight, above))
+        shrunk = ratio(total, total + (1 - take(weight, above)))
         shrunk = xp.where(above == 0, xp.ones_like(shrunk), shrunk)  # the root is never rejected
         changed = ~done[..., None] & ones_hot(above, size + 1, xp)
         goal = xp.where(changed[..., None], normalise_or(rest, row(goal, above))[..., None, :], goal)

@@ -71,7 +71,10 @@ def optimum(target: Array, draft: Array, n: int, drafts: str = "iid") -> Optimum
 def _prefix_cut(p: Array, q: Array, masses: Callable[[Array], Array]) -> tuple[Array, Array]:
     """Best prefix in rising order of p/q; ``masses`` maps the ordered draft law to Q of its V + 1 prefixes."""
     xp = namespace(p)
-    order = xp.argsort(xp.where(q > 0, ratio(p, q), xp.full_like(p, xp.inf)), axis=-1, stable=True)
+    largest = xp.full_like(p, xp.finfo(p.dtype).max)
+    steep = ratio(p, q)  # may overflow; tokens that are never drafted come last all the same
+    steep = xp.where(steep < largest, steep, largest)
+    order = xp.argsort(xp.where(q > 0, steep, xp.full_like(p, xp.inf)), axis=-1, stable=True)
     ordered_p, ordered_q = xp.take_along_axis(p, order, axis=-1), xp.take_along_axis(q, order, axis=-1)
     zero = xp.zeros_like(p[..., :1])
     gain = masses(ordered_q) - xp.concat([zero, xp.cumulative_sum(ordered_p, axis=-1)], axis=-1)
@@ -97,8 +100,8 @@ def _without_replacement(p: Array, q: Array, n: int) -> tuple[Array, Array]:
 
     def masses(ordered: Array) -> Array:
         host = to_numpy(ordered).astype(np.float64)
-        found = prefix_masses(host.reshape(-1, host.shape[-1]), n)
-        return xp.astype(like(found.reshape(*host.shape[:-1], -1), ordered), ordered.dtype)
+        found = prefix_masses(host.reshape(int(np.prod(host.shape[:-1])), host.shape[-1]), n)
+        return xp.astype(like(found.reshape(*host.shape[:-1], host.shape[-1] + 1), ordered), ordered.dtype)
 
     return _prefix_cut(p, q, masses)
 
