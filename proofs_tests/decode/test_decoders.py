@@ -219,3 +219,11 @@ def test_checks_run_before_the_stream_is_read():
 def test_bad_options_are_named(name, value):
     with pytest.raises(ValueError, match=f"{name} is "):
         decode.Options(**{name: value})
+
+
+@pytest.mark.parametrize(("more", "reason"), [(0, "length"), (1, "context")])
+def test_max_tokens_that_fill_the_context_exactly_end_by_length(more, reason):
+    model = TableModel(lambda _: [0.5, 0.5], 2, context_length=8)
+    decoded = decode.autoregressive(model, [0, 1], options=decode.Options(max_tokens=6 + more))
+    assert len(decoded.tokens) == 6
+    assert decoded.stop_reason == reason

@@ -184,3 +184,29 @@ def test_decoders_run_on_the_network():
                 assert one.target_logprobs[i] == pytest.approx(np.log(law[token]), abs=1e-4)
     own = decode.chain(model, TinyModel(NETWORK), TEXT[:3], draft_length=4, options=options)
     assert sum(one.accepted for one in own.rounds) >= 0.9 * sum(len(one.drafted) for one in own.rounds)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tie_word_embeddings", False),
+        ("hidden_act", "gelu"),
+        ("attention_bias", True),
+        ("mlp_bias", True),
+        ("model_type", "mistral"),
+        ("rope_parameters", {"rope_type": "yarn"}),
+    ],
+)
+def test_another_architecture_is_refused(tmp_path, field, value):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**CONFIG.as_json(), field: value}))
+    with pytest.raises(ValueError, match="this model allows only"):
+        LlamaConfig.read(path)
+    path.write_text(json.dumps(CONFIG.as_json()))
+    assert LlamaConfig.read(path) == CONFIG
+
+
+def test_rational_laws_must_sum_to_one_exactly():
+    off = TableModel(lambda _: [Fraction(1, 2), Fraction(1, 2) - Fraction(1, 10**12)], 2)
+    with pytest.raises(ValueError, match="sum to one"):
+        off.law(())

@@ -48,8 +48,10 @@ def test_float_programs_have_float_laws() -> None:
 
 def test_the_budget_is_a_bound_and_not_a_truncation() -> None:
     assert exact.law(two_draws, budget=4).paths == 4
+    runs = []
     with pytest.raises(exact.BudgetError, match="more than budget=3 paths"):
-        exact.law(two_draws, budget=3)
+        exact.law(lambda chance: runs.append(1) or two_draws(chance), budget=3)
+    assert len(runs) == 3
     with pytest.raises(ValueError, match="budget is 0"):
         exact.law(two_draws, budget=0)
 

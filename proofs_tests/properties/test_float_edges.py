@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,67 @@ def test_possible_is_the_support_of_the_law(drafts: str) -> None:
     every = np.stack(np.meshgrid(*[range(4)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     found = law.possible(np.broadcast_to(draft, (16, 4)), every)
     assert {tuple(tokens) for tokens in every[found].tolist()} == set(law.law(draft, 2))
+
+
+def test_more_drafts_than_tokens() -> None:
+    for name, drafts in NODE:
+        rule = rules.get(name)
+        if drafts == "iid" and rule.at_most is None:
+            for size in (1, 2):
+                law, tokens = np.full(size, 1 / size), np.arange(4) % size
+                verdict = rule.verify(law, law, tokens, np.full(rule.uniforms(4), 0.3))
+                assert verdict.tokens in tokens
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_wanted_ratio_that_overflows_revives_no_impossible_prefix(dtype: Any) -> None:
+    """Token 1 has target probability 0; the next ratio overflows. 0 * inf must not become a weight of one."""
+    tiny = float(np.nextafter(dtype(0), dtype(1)))
+    target = np.array([[1, 0, 0], [0.9, 0.1, 0], [0.5, 0.5, 0]], dtype=dtype)
+    draft = np.array([[0.5, 0.5, 0], [tiny, 1, 0]], dtype=dtype)
+    for name, parents in (("block", None), ("traversal", [-1, 0])):
+        verdict = rules.get(name).verify(target, draft, np.array([1, 0]), np.full(3, 0.5, dtype=dtype), parents)
+        assert verdict.tokens.tolist() == [0, -1, -1]
+
+
+def test_a_residual_of_rounding_never_emits_an_unwanted_token() -> None:
+    """The draft exceeds the target everywhere by rounding: the zero residual falls back to the target."""
+    target = np.array([0.5, 0.49995, 0.0], dtype=np.float32)
+    draft = np.array([0.5, 0.49996, 4e-5], dtype=np.float32)
+    for u in np.linspace(0, 0.999, 50):
+        verdict = rules.get("single").verify(target, draft, np.array([2]), np.array([0.5, u]), check=False)
+        assert verdict.tokens != 2
+
+
+@pytest.mark.parametrize("name", [name for name in rules.names() if rules.get(name).layout != "tree"])
+def test_programs_take_float_laws_that_differ_by_rounding(name: str) -> None:
+    """Equal laws up to one unit in the last place: the zero residual, reached by rounding, falls back to the target."""
+    rule = rules.get(name)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        law = generator.dirichlet(np.ones(3))
+        other = [float(np.nextafter(x, generator.choice([0.0, 1.0]))) for x in law]
+        count = 1 if rule.at_most == 1 else 2
+        parents = [-1] * count if rule.layout == "node" else [-1, 0]
+        found = rules.round_law(rule, lambda _, p=law: [float(x) for x in p], lambda _, q=other: q, parents)
+        assert sum(found.values()) == pytest.approx(1)
+
+
+def test_traversal_takes_float_laws_that_differ_by_rounding() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        law = generator.dirichlet(np.ones(3))
+        other = [float(np.nextafter(x, generator.choice([0.0, 1.0]))) for x in law]
+        play = (rules.get("traversal"), lambda _, p=law: [float(x) for x in p], lambda _, q=other: q, [-1, -1, 0])
+        assert sum(rules.round_law(*play).values()) == pytest.approx(1)
+
+
+def test_k_seq_ends_for_rare_overlaps() -> None:
+    """beta is about 1e-8, where the float root is rounding: the exact factor still gets above it in a few steps."""
+    small = Fraction(1, 10**8)
+    target, draft = [small, 1 - small], [1 - small, small]
+    law = rules.round_law(rules.get("k_seq"), lambda _: target, lambda _: draft, [-1, -1])
+    assert law[(0,)] == small
 
 
 def test_siblings_must_share_their_draft_law() -> None:

@@ -19,7 +19,14 @@ HALF = np.array([0.5, 0.5])
 
 @pytest.mark.parametrize(
     ("dtype", "off", "allowed"),
-    [(np.float64, 5e-10, True), (np.float64, 2e-9, False), (np.float32, 5e-5, True), (np.float32, 2e-4, False)],
+    [
+        (np.float64, 5e-10, True),
+        (np.float64, 9.9e-10, True),
+        (np.float64, 1.01e-9, False),
+        (np.float32, 5e-5, True),
+        (np.float32, 9.9e-5, True),
+        (np.float32, 1.01e-4, False),
+    ],
 )
 def test_tolerance_of_the_sum(dtype: Any, off: float, allowed: bool) -> None:
     law = (HALF * (1 + off)).astype(dtype)
@@ -38,6 +45,7 @@ def test_tolerance_of_the_sum(dtype: Any, off: float, allowed: bool) -> None:
     [
         ([0.5, float("nan")], r"draft: entry \[1\] is nan"),
         ([1.5, -0.5], r"draft: entry \[1\] is -0.5"),
+        ([1 + 1e-12, -1e-12], r"draft: entry \[1\] is -1e-12"),
         ([float("inf"), 0.0], r"draft: entry \[0\] is inf"),
         ([0.0, 0.0], "draft: sums to 0"),
         ([[0.5, 0.5], [0.5, 0.4]], r"draft: row \[1\] sums to 0.9"),
@@ -50,6 +58,24 @@ def test_tolerance_of_the_sum(dtype: Any, off: float, allowed: bool) -> None:
 def test_what_is_no_law_is_refused(law: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_law("draft", law)
+
+
+def test_the_correction_is_the_largest_of_all_rows() -> None:
+    assert check_law("target", [[0.5, 0.5], [0.5, 0.5 + 8e-10]]).correction == pytest.approx(8e-10, rel=1e-3)
+    assert check_pair([0.5, 0.5 + 8e-10], [0.5, 0.5]).correction == pytest.approx(8e-10, rel=1e-3)
+    assert check_pair([0.5, 0.5], [0.5, 0.5 + 8e-10]).correction == pytest.approx(8e-10, rel=1e-3)
+
+
+def test_leading_axes_must_broadcast() -> None:
+    with pytest.raises(ValueError, match=r"target has leading axes \(2,\) and draft \(3,\)"):
+        check_pair([[0.5, 0.5]] * 2, [[0.5, 0.5]] * 3)
+
+
+def test_a_draw_scales_with_the_weights() -> None:
+    """Weights need not sum to one; the last possible token is returned where rounding leaves none."""
+    assert categorical(np.array([1.0, 3.0]), np.array(0.3)) == 1
+    assert categorical(np.array([1.0, 3.0]), np.array(0.2)) == 0
+    assert categorical(np.array([0.0, 5e-324, 0.0]), np.array(np.nextafter(1.0, 0.0))) == 1
 
 
 def test_half_precision_is_refused() -> None:

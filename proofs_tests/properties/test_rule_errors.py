@@ -23,6 +23,8 @@ def changed(name: str, **changes: Any) -> list[Any]:
         ("single", {"target": np.full((400, 6), 0.2)}, "target: row .* sums to 1.2"),
         ("single", {"draft": np.full((400, 6), 1 / 6).astype(np.float16)}, "draft: dtype float16"),
         ("single", {"tokens": np.full((400, 1), 6)}, "tokens: values from 6 to 6; allowed are 0 to 5"),
+        ("single", {"tokens": np.full((400, 1), -1)}, "tokens: values from -1 to -1; allowed are 0 to 5"),
+        ("single", {"draft": np.full((400, 6), 0.15)}, "draft: row .* sums to 0.9"),
         ("single", {"tokens": np.full((400, 1), 0.5)}, "tokens: dtype float64"),
         ("single", {"tokens": np.zeros((400, 2), dtype=int)}, "tokens: 2 drafts; this rule allows n = 1"),
         ("single", {"uniforms": np.ones((400, 2))}, "uniforms: a value lies outside"),
