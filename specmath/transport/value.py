@@ -78,8 +78,7 @@ def _prefix_cut(p: Array, q: Array, masses: Callable[[Array], Array]) -> tuple[A
     ordered_p, ordered_q = xp.take_along_axis(p, order, axis=-1), xp.take_along_axis(q, order, axis=-1)
     zero = xp.zeros_like(p[..., :1])
     gain = masses(ordered_q) - xp.concat([zero, xp.cumulative_sum(ordered_p, axis=-1)], axis=-1)
-    # Tokens that are never drafted belong to no cut: their prefixes only add target mass (and tie when p = 0 too).
-    gain = xp.where(xp.concat([zero + 1, ordered_q], axis=-1) > 0, gain, xp.full_like(gain, -1.0))
+    # The first of equal gains is taken, so tokens that neither law wants stay outside the cut.
     best = xp.argmax(gain, axis=-1)
     place = xp.argsort(order, axis=-1, stable=True)
     return 1 - xp.max(gain, axis=-1), place < best[..., None]
