@@ -11,6 +11,7 @@ from reference.demo.marks import spans
 from reference.demo.page import figure, page, section, table, verdict
 from reference.demo.story import TESTED, Story
 from reference.demo.words import between, chance
+from specmath import rules
 from specmath.comparison import OPTIMAL, Row
 
 SAMPLES = 3
@@ -190,6 +191,9 @@ def _rules(story: Story, counts: str, gaps: str) -> str:
             "rule is optimal. Lines across are 95 % intervals over texts of the paired difference, which is much "
             "better known than the acceptance itself. SpecHub’s drafts (hub) exist for n = 2 only.",
         ),
+        "<details><summary>What each rule does</summary>"
+        + table(["rule", "drafts", "what it does", "source"], [_about(rules.get(name)) for name in rules.names()])
+        + "</details>",
         "<details><summary>The numbers</summary>"
         + table(
             ["drafts", "n", "rule", "acceptance", "gap (points)", "method", "Monte Carlo error"],
@@ -198,6 +202,11 @@ def _rules(story: Story, counts: str, gaps: str) -> str:
         )
         + "</details>",
     )
+
+
+def _about(rule: rules.Rule) -> list[str]:
+    drafts = ", ".join(f"<code>{name}</code>" for name in rule.drafts)
+    return [f"<code>{rule.name}</code>", drafts, escape(rule.purpose), f"<code>{escape(rule.source)}</code>"]
 
 
 def _row(row: Row) -> list[str]:
