@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import rest
-from specmath.draws import categorical, first_match, residual, take, without
+from specmath.draws import residual, take, without
 from specmath.exact import Chance, Number, normalised
 from specmath.rules import single
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 
 
 def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
@@ -23,9 +23,8 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
         draft = without(draft, tokens[..., j])
     last = tokens[..., -1]
     accept = uniforms[..., 0] * take(draft, last) < take(target, last)
-    drawn = xp.astype(categorical(residual(target, draft), uniforms[..., 1]), tokens.dtype)
-    emitted = xp.where(accept, last, drawn)
-    return Verdict(emitted, first_match(tokens, emitted))
+    emitted = xp.where(accept, last, xp.full_like(last, -1))
+    return conclude(tokens, emitted, residual(target, draft), uniforms[..., 1])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:

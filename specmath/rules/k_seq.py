@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 
 from specmath.arrays import Array, namespace
-from specmath.draws import categorical, first_match, normalise_or, positive_part, ratio, take
+from specmath.draws import normalise_or, positive_part, ratio, take
 from specmath.exact import Chance, Number
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 from specmath.rules.single import accepts
 
 STEPS = 30  # guarded Newton steps; quadratic after the first few, halving in the worst case
@@ -104,9 +104,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
         token = tokens[..., j]
         accept = (emitted < 0) & (uniforms[..., j] * factor * take(draft, token) < take(target, token))
         emitted = xp.where(accept, token, emitted)
-    drawn = categorical(_residual(target, draft, factor, n)[2], uniforms[..., n])
-    emitted = xp.where(emitted < 0, xp.astype(drawn, tokens.dtype), emitted)
-    return Verdict(emitted, first_match(tokens, emitted))
+    return conclude(tokens, emitted, _residual(target, draft, factor, n)[2], uniforms[..., n])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:

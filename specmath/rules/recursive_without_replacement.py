@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
-from specmath.draws import categorical, first_match, ones_hot, positive_part, ratio, residual, take, without
+from specmath.draws import ones_hot, positive_part, ratio, residual, take, without
 from specmath.exact import Chance, Number, normalised
 from specmath.rules import single
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 from specmath.rules.single import accepts, overlap
 
 
@@ -32,9 +32,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
         emitted = xp.where(accept, token, emitted)
         target = xp.where((emitted < 0)[..., None], residual(target, draft), target)
         draft = without(draft, token)
-    drawn = xp.astype(categorical(target, uniforms[..., n]), tokens.dtype)
-    emitted = xp.where(emitted < 0, drawn, emitted)
-    return Verdict(emitted, first_match(tokens, emitted))
+    return conclude(tokens, emitted, target, uniforms[..., n])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:

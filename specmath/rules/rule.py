@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_array, check_count, check_pair, like, to_index
+from specmath.arrays import Array, as_array, check_count, check_pair, like, namespace, to_index
+from specmath.draws import categorical, first_match
 from specmath.rules.check import allowed, check_drafted, check_step
 
 Layout = Literal["node", "chain", "tree"]
@@ -27,6 +28,14 @@ class Verdict(NamedTuple):
 
     tokens: Array
     accepted: Array
+
+
+def conclude(tokens: Array, emitted: Array, law: Array, uniform: Array) -> Verdict:
+    """End of a node step: where no test passed (``emitted`` is -1) draw from ``law`` (..., V); then the verdict."""
+    xp = namespace(tokens)
+    drawn = xp.astype(categorical(law, uniform), tokens.dtype)
+    emitted = xp.where(emitted < 0, drawn, emitted)
+    return Verdict(emitted, first_match(tokens, emitted))
 
 
 @dataclass(frozen=True)

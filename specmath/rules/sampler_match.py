@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import rest
-from specmath.draws import categorical, first_match, ones_hot, ranked, take
+from specmath.draws import ones_hot, ranked, take
 from specmath.exact import Chance, Number
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 
 
 def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], tokens: Sequence[int]) -> int:
@@ -17,8 +17,7 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict:
     xp = namespace(target)
-    emitted = xp.astype(categorical(target, uniforms[..., 0]), tokens.dtype)
-    return Verdict(emitted, first_match(tokens, emitted))
+    return conclude(tokens, xp.full_like(tokens[..., 0], -1), target, uniforms[..., 0])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array | None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from specmath import draws
 from specmath.arrays import Array, namespace
-from specmath.draws import categorical, first_match, take
+from specmath.draws import take
 from specmath.exact import Chance, Number
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 
 
 def left_over(target: Sequence[Number], draft: Sequence[Number]) -> list[Number]:
@@ -38,9 +38,8 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
     xp = namespace(target)
     token = tokens[..., 0]
     accept = uniforms[..., 0] * take(draft, token) < take(target, token)
-    drawn = xp.astype(categorical(draws.residual(target, draft), uniforms[..., 1]), tokens.dtype)
-    emitted = xp.where(accept, token, drawn)
-    return Verdict(emitted, first_match(tokens, emitted))
+    emitted = xp.where(accept, token, xp.full_like(token, -1))
+    return conclude(tokens, emitted, draws.residual(target, draft), uniforms[..., 1])
 
 
 def overlap(target: Array, draft: Array) -> Array:

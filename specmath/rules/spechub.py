@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import fixed_tokens
-from specmath.draws import categorical, first_match, normalise_or, ones_hot, positive_part, ranked, ratio, take
+from specmath.draws import normalise_or, ones_hot, positive_part, ranked, ratio, take
 from specmath.exact import Chance, Number
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Rule, Verdict, conclude
 from specmath.rules.single import accepts, left_over
 
 
@@ -83,10 +83,9 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
         positive_part(hub_left - plan.left_first)[..., None],
         plan.after_both,
     )
-    drawn = xp.astype(categorical(normalise_or(last, target), uniforms[..., 2]), tokens.dtype)
-    emitted = xp.where(uniforms[..., 1] * hub_supply < hub_goal, hub, drawn)
+    emitted = xp.where(uniforms[..., 1] * hub_supply < hub_goal, hub, xp.full_like(hub, -1))
     emitted = xp.where(uniforms[..., 0] * supply < goal, other, emitted)
-    return Verdict(emitted, first_match(tokens, emitted))
+    return conclude(tokens, emitted, normalise_or(last, target), uniforms[..., 2])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
