@@ -1,0 +1,1 @@
+"""The notebooks run as scripts; what they claim is asserted inside them."""
