@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,9 +138,23 @@ def test_a_plan_that_is_not_optimal_is_seen() -> None:
     assert plan.slackness() > 0
 
 
-def test_foreign_tokens_and_solvers_are_refused() -> None:
-    with pytest.raises(ValueError, match="token 2 is drafted; the target has tokens 0 to 1"):
-        transport.max_flow([HALF, HALF], {(0, 2): 1})
+@pytest.mark.parametrize("solve", [transport.max_flow, transport.linear_program])
+@pytest.mark.parametrize(
+    ("target", "law", "message"),
+    [
+        ([0.5, 0.5], {(0, 2): 1.0}, "token 2 is drafted; the target has tokens 0 to 1"),
+        ([0.5, 0.5], {(-1,): 1.0}, "token -1 is drafted"),
+        ([0.5, 0.5], {}, "law: is empty"),
+        ([0.5, float("nan")], {(0,): 1.0}, "target: holds nan"),
+        ([0.5, 0.5], {(0,): -1.0}, "law: holds -1.0"),
+    ],
+)
+def test_what_is_no_problem_is_refused(solve: Any, target: list[float], law: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        solve(target, law)
+
+
+def test_unknown_solvers_are_refused() -> None:
     with pytest.raises(ValueError, match="allowed are 'scipy', 'cvxpy'"):
         transport.linear_program([0.5, 0.5], {(0, 1): 1.0}, solver="simplex")
 

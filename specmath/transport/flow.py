@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from specmath.exact import Number
-from specmath.transport.plan import DraftedSet, Plan, drafted_sets
+from specmath.transport.plan import DraftedSet, Plan, problem
 
 Node = tuple[str, object]
 
@@ -18,7 +18,7 @@ def max_flow(target: Sequence[Number], law: Mapping[tuple[int, ...], Number]) ->
     ``target`` is p over V tokens, ``law`` maps ordered draft tuples to probabilities (`DraftLaw.law`). The network is
     source -p(x)-> x -> omega (x in omega) -P(omega)-> sink; its value is alpha*, and the tokens the source cannot
     reach any more form the cut H. Meant for a few hundred drafted sets. Raises ValueError when a tuple holds a token
-    outside the target's vocabulary.
+    outside the target's vocabulary, and for masses that are negative, NaN or infinite.
 
     Source: hu2025optimal (the transport problem); edmonds1972flow (the algorithm).
 
@@ -28,11 +28,8 @@ def max_flow(target: Sequence[Number], law: Mapping[tuple[int, ...], Number]) ->
     >>> plan.acceptance, plan.gap, plan.infeasibility()
     (Fraction(1, 1), Fraction(0, 1), 0)
     """
-    sets = drafted_sets(law)
+    target, sets = problem(target, law)
     size = len(target)
-    outside = [token for drafted in sets for token in drafted if not 0 <= token < size]
-    if outside:
-        raise ValueError(f"law: token {outside[0]} is drafted; the target has tokens 0 to {size - 1}")
     holders: dict[int, list[DraftedSet]] = {token: [s for s in sets if token in s] for token in range(size)}
     supply = dict(enumerate(target))
     demand = dict(sets)
@@ -78,4 +75,4 @@ def max_flow(target: Sequence[Number], law: Mapping[tuple[int, ...], Number]) ->
     reached = {name for kind, name in before if kind == "token"}
     tokens = [0 if token in reached else 1 for token in range(size)]
     potentials = {drafted: 1 if any(token in reached for token in drafted) else 0 for drafted in sets}
-    return Plan({key: mass for key, mass in flow.items() if mass > 0}, tokens, potentials, list(target), sets)
+    return Plan({key: mass for key, mass in flow.items() if mass > 0}, tokens, potentials, target, sets)

@@ -28,6 +28,24 @@ def drafted_sets(law: Mapping[tuple[int, ...], Number]) -> dict[DraftedSet, Numb
     return masses
 
 
+def problem(
+    target: Sequence[Number], law: Mapping[tuple[int, ...], Number]
+) -> tuple[list[Number], dict[DraftedSet, Number]]:
+    """Token masses and set masses, checked: non-negative, and no drafted token outside the target's vocabulary."""
+    sets = drafted_sets(law)
+    size = len(target)
+    outside = [token for drafted in sets for token in drafted if not 0 <= token < size]
+    if outside:
+        raise ValueError(f"law: token {outside[0]} is drafted; the target has tokens 0 to {size - 1}")
+    for name, masses in (("target", target), ("law", law.values())):
+        for mass in masses:
+            if not 0 <= mass < float("inf"):
+                raise ValueError(f"{name}: holds {mass}; allowed are finite numbers >= 0")
+    if not sets:
+        raise ValueError("law: is empty; allowed is at least one draft tuple")
+    return list(target), sets
+
+
 @dataclass(frozen=True)
 class Plan:
     """A primal-dual pair of the transport problem.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from specmath.exact import Number
-from specmath.transport.plan import Plan, drafted_sets
+from specmath.transport.plan import Plan, problem
 
 
 def _incidence(size: int, sets: Sequence[frozenset[int]]) -> tuple[list[tuple[int, int]], Any]:
@@ -27,7 +27,8 @@ def linear_program(target: Sequence[Number], law: Mapping[tuple[int, ...], Numbe
 
     ``solver`` is "scipy" (HiGHS through scipy) or "cvxpy" (the model of `cvxpy_model`, HiGHS too; needs the extra
     ``specmath[lp]``). Values are exact to about 1e-9; `Plan.gap`, `Plan.infeasibility` and `Plan.slackness` say how
-    exact. Raises ValueError for an unknown solver, RuntimeError if the solver gives up.
+    exact. Raises ValueError for an unknown solver, foreign tokens or masses that are none, RuntimeError if the
+    solver gives up.
 
     Source: hu2025optimal.
 
@@ -35,7 +36,7 @@ def linear_program(target: Sequence[Number], law: Mapping[tuple[int, ...], Numbe
     >>> round(plan.acceptance, 9), abs(plan.gap) < 1e-9
     (1.0, True)
     """
-    sets = drafted_sets(law)
+    target, sets = problem(target, law)
     names = list(sets)
     size = len(target)
     pairs, matrix = _incidence(size, names)
@@ -48,10 +49,10 @@ def linear_program(target: Sequence[Number], law: Mapping[tuple[int, ...], Numbe
             raise RuntimeError(f"HiGHS: {solved.message}")
         flow, potentials = solved.x, -solved.ineqlin.marginals
     elif solver == "cvxpy":
-        problem, variable, constraint = cvxpy_model(matrix, limits)
-        problem.solve(solver="HIGHS")
-        if problem.status != "optimal":
-            raise RuntimeError(f"cvxpy: status {problem.status}")
+        model, variable, constraint = cvxpy_model(matrix, limits)
+        model.solve(solver="HIGHS")
+        if model.status != "optimal":
+            raise RuntimeError(f"cvxpy: status {model.status}")
         flow, potentials = variable.value, constraint.dual_value
     else:
         raise ValueError(f"solver is {solver!r}; allowed are 'scipy', 'cvxpy'")
