@@ -73,11 +73,9 @@ def is_concrete(array: Array) -> bool:
         return False
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
-        if torch.compiler.is_compiling() or array.is_meta:
+        if torch.compiler.is_compiling() or array.is_meta or type(array).__name__ == "FakeTensor":
             return False
-        return not (type(array) is not torch.Tensor and type(array).__name__ == "FakeTensor") and not (
-            torch._C._functorch.is_functorch_wrapped_tensor(array)
-        )
+        return not torch._C._functorch.is_functorch_wrapped_tensor(array)
     return True
 
 
@@ -212,7 +210,7 @@ def _check_values(name: str, values: np.ndarray[Any, Any], tolerance: float, kin
 
 
 class CheckedPair(NamedTuple):
-    """Target and draft in float64, scaled once, and the largest |sum - 1| of the two (None under a tracer)."""
+    """Target and draft in float64, scaled once, of one shape, and their largest |sum - 1| (None under a tracer)."""
 
     target: Array
     draft: Array
@@ -236,4 +234,5 @@ def check_pair(target: Any, draft: Any) -> CheckedPair:
             f"target has leading axes {tuple(leading[0])} and draft {tuple(leading[1])}; they must broadcast"
         ) from None
     known = None if p.correction is None or q.correction is None else max(p.correction, q.correction)
-    return CheckedPair(p.values, q.values, known)
+    target, draft = namespace(p.values, q.values).broadcast_arrays(p.values, q.values)
+    return CheckedPair(target, draft, known)

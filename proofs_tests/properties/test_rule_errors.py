@@ -34,6 +34,12 @@ def changed(name: str, **changes: Any) -> list[Any]:
         ("block", {"uniforms": np.full((300, 4), 0.5)}, "uniforms: batch axes \\(300,\\) differ"),
         ("traversal", {"parents": np.array([-1, -1, 0, 0, 4])}, "parents: .*index of an earlier"),
         ("traversal", {"parents": np.array([-1, -1, 0])}, "parents: a tree rule needs 5"),
+        (
+            "traversal",
+            {"parents": np.array([-1.0, -1, 0, 0, 1])},
+            "parents: dtype float64; allowed are signed",
+        ),
+        ("traversal", {"parents": np.full((3, 5), -1)}, "parents: batch axes \\(3,\\); allowed are none, or"),
     ],
 )
 def test_bad_input_is_named(name: str, changes: dict[str, Any], message: str) -> None:

@@ -47,6 +47,21 @@ def test_jax_under_jit_and_vmap(drafts: str) -> None:
     assert np.allclose(mapped, want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*rules.names("node"), "optimum"])
+def test_leading_axes_broadcast(name: str) -> None:
+    """One target against many drafts, and many targets against one draft, are as if the one had been repeated."""
+    n = 1 if name == "single" else 2
+
+    def value(target: np.ndarray, draft: np.ndarray) -> np.ndarray:
+        if name == "optimum":
+            return optimum(target, draft, n, "without_replacement").acceptance
+        return acceptance(name, target, draft, n).values
+
+    one, many = TARGET[0, 0], DRAFT[0]
+    assert np.allclose(value(one, many), value(np.tile(one, (5, 1)), many), rtol=0, atol=1e-13)
+    assert np.allclose(value(many, one), value(many, np.tile(one, (5, 1))), rtol=0, atol=1e-13)
+
+
 def test_never_drafted_tokens_belong_to_no_cut() -> None:
     found = optimum([0.0, 0.5, 0.5, 0.0], [0.0, 0.9, 0.1, 0.0], 2)
     assert found.cut.tolist() == [False, True, False, False]

@@ -55,7 +55,7 @@ def check_step(
     if layout != "tree" and parents is not None:
         raise ValueError(f"parents: a {layout} rule takes none")
     if layout == "tree":
-        _check_parents(parents, n)
+        _check_parents(parents, n, batch)
     if values and all(on_host(array) for array in (target, draft, tokens, uniforms)):
         _check_values(layout, target, draft, tokens, uniforms)
         if layout == "tree" and parents is not None and on_host(parents):
@@ -83,9 +83,15 @@ def allowed(least: int, most: int | None) -> str:
     return f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
 
 
-def _check_parents(parents: Array | None, n: int) -> None:
+def _check_parents(parents: Array | None, n: int, batch: tuple[int, ...]) -> None:
     if parents is None or parents.ndim < 1 or parents.shape[-1] != n:
         raise ValueError(f"parents: a tree rule needs {n} parent indices, one per drafted token")
+    if not dtype_name(parents).startswith("int"):
+        raise ValueError(f"parents: dtype {dtype_name(parents)}; allowed are signed integers")
+    if tuple(parents.shape[:-1]) not in ((), batch):
+        raise ValueError(
+            f"parents: batch axes {tuple(parents.shape[:-1])}; allowed are none, or those of tokens, {batch}"
+        )
     if on_host(parents):
         host = to_numpy(parents)
         if ((host < -1) | (host >= np.arange(n))).any():

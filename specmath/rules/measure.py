@@ -88,7 +88,6 @@ def _estimate(
     """Mean and standard error over replicates; one replicate of all contexts at a time keeps memory at O(input)."""
     law = draft_laws.get(drafts)
     generator = np.random.default_rng(seed)
-    target, draft = np.broadcast_arrays(target, draft)
     total = np.zeros(target.shape[:-1])
     squares = np.zeros_like(total)
     for _ in range(replicates):

@@ -61,8 +61,6 @@ def optimum(target: Array, draft: Array, n: int, drafts: str = "iid") -> Optimum
     """
     law = draft_laws.get(drafts)
     p, q, correction = check_pair(target, draft)
-    xp = namespace(p, q)
-    p, q = xp.broadcast_arrays(p, q)
     law.check_rows(n, q)
     acceptance, cut = _METHODS[drafts](p, q, n)
     return as_pytree(Optimum(acceptance, cut, n, drafts, correction), arrays=("acceptance", "cut"))
