@@ -88,10 +88,9 @@ def _check_parents(parents: Array | None, n: int, batch: tuple[int, ...]) -> Non
         raise ValueError(f"parents: a tree rule needs {n} parent indices, one per drafted token")
     if not dtype_name(parents).startswith("int"):
         raise ValueError(f"parents: dtype {dtype_name(parents)}; allowed are signed integers")
-    if tuple(parents.shape[:-1]) not in ((), batch):
-        raise ValueError(
-            f"parents: batch axes {tuple(parents.shape[:-1])}; allowed are none, or those of tokens, {batch}"
-        )
+    leading = tuple(parents.shape[:-1])
+    if leading not in ((), batch):
+        raise ValueError(f"parents: batch axes {leading}; allowed are none, or those of tokens, {batch}")
     if on_host(parents):
         host = to_numpy(parents)
         if ((host < -1) | (host >= np.arange(n))).any():

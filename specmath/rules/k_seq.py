@@ -29,8 +29,8 @@ def division_factor(target: Array, draft: Array, n: int) -> Array:
     """The smallest rho in [1, n] with 1 - (1 - beta(rho))^n <= rho beta(rho), rounded up; shape (...).
 
     The difference of the two sides falls in rho, and any rho above its root is lossless, so the root is approached by
-    Newton steps inside a bracket whose upper end, which is returned, satisfies the inequality as computed (for beta below
-    1e-8 rounding hides the root; the law is then off by less than 1e-16).
+    Newton steps inside a bracket whose upper end, which is returned, satisfies the inequality as computed (for beta
+    below 1e-8 rounding hides the root; the law is then off by less than 1e-16).
     """
     xp = namespace(target)
     low = xp.ones_like(target[..., 0])
