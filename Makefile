@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel bench-pair train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-priority bench-trees train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,6 +37,15 @@ wheel: $(VENV)/.test-ready  ## build sdist and wheel, check the wheel in an empt
 
 bench-pair: $(VENV)/.demo-ready  ## what the shipped pair costs: draft step in target steps, training time
 	$(BIN)/python benchmarks/pair.py
+
+bench-transport: $(VENV)/.test-ready  ## what optimum and coupling cost, in argsorts and in other rules' rounds
+	$(BIN)/python benchmarks/transport.py
+
+bench-priority: $(VENV)/.test-ready  ## how close graded priority comes to the optimum on 2,400 fresh contexts; keeps the rows
+	$(BIN)/python benchmarks/priority.py
+
+bench-trees: $(VENV)/.test-ready  ## accepted tokens of the tree rules, against the joint optimum and on the pair
+	$(BIN)/python benchmarks/trees.py
 
 train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
 	$(BIN)/python -m reference.pair.train

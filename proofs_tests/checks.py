@@ -73,7 +73,8 @@ def verify_rows(
         return np.broadcast_to(value, (len(uniforms), *value.shape))
 
     parents = np.array(instance.parents) if rule.layout == "tree" else None
-    return rule.verify(rows(target), rows(draft), rows(np.array(tokens)), uniforms, parents, check=False)
+    laws = rows(target), rows(draft)
+    return rule.verify(*laws, rows(np.array(tokens)), uniforms, parents, check=False, drafts=instance.drafts)
 
 
 def program_law(rule: Rule, instance: Instance, tokens: Any, contexts: Any) -> Law:
@@ -82,7 +83,7 @@ def program_law(rule: Rule, instance: Instance, tokens: Any, contexts: Any) -> L
     extra = (instance.parents,) if rule.layout == "tree" else ()
 
     def play(chance: exact.Chance) -> Any:
-        emitted = rule.program(chance, *laws, tokens, *extra)
+        emitted = rule.under(instance.drafts).program(chance, *laws, tokens, *extra)
         return (emitted,) if rule.layout == "node" else emitted
 
     return exact.law(play)
@@ -137,8 +138,12 @@ def verdict_is_consistent(rule: Rule, seed: int) -> Callable[[tuple[Instance, in
         drafts = realisations(instance)
         tokens, contexts = drafts[number % len(drafts)]
         count = rule.uniforms(len(tokens))
-        corners = np.array(np.meshgrid(*[[0.0, 0.5, BEFORE_ONE]] * count)).reshape(count, -1).T
-        corners = corners[np.random.default_rng(seed).permutation(len(corners))[:243]]
+        generator, values = np.random.default_rng(seed), [0.0, 0.5, BEFORE_ONE]
+        if count <= 8:
+            corners = np.array(np.meshgrid(*[values] * count)).reshape(count, -1).T
+            corners = corners[generator.permutation(len(corners))[:243]]
+        else:
+            corners = generator.choice(values, size=(243, count))
         corners = np.concatenate([corners, np.zeros((1, count)), np.full((1, count), BEFORE_ONE)])
         for dtype in (np.float64, np.float32):
             # in float32 the largest uniform below one must be float32's own
@@ -159,7 +164,8 @@ def accepted_law(rule: Rule, instance: Instance) -> Law:
 
     def play(chance: exact.Chance) -> Any:
         tokens, _ = drafted(chance, instance.draft, instance.parents, instance.drafts)
-        return tokens, rule.program(chance, instance.target(()), instance.draft(()), tokens)
+        program = rule.under(instance.drafts).program
+        return tokens, program(chance, instance.target(()), instance.draft(()), tokens)
 
     return exact.law(play)
 

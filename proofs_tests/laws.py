@@ -102,6 +102,11 @@ def build(pick: Pick, odd: bool, rule: Any, drafts: str, sizes: tuple[int, ...],
         parents: list[int] = [-1] * n
     elif rule.layout == "chain":
         parents = list(range(-1, pick(1 if odd else 2, 3) - 1))
+    elif rule.shape == "paths":
+        count, length = pick(1 if odd else 2, 3), pick(1, 3)
+        while count * length > nodes or size ** (count * length) > paths:
+            count, length = (count - 1, length) if count >= length else (count, length - 1)
+        parents = [number - 1 if number % length else -1 for number in range(count * length)]
     else:
         parents = [-1]
         for node in range(1, pick(1 if odd else 3, min(TREE_NODES[size] if nodes <= 6 else 12, nodes))):

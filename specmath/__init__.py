@@ -6,7 +6,7 @@
 array([False,  True,  True])
 """
 
-from specmath import arrays, draft_laws, exact, rules, transport
+from specmath import arrays, draft_laws, exact, relax, rules, transport
 from specmath.arrays import check_law
 from specmath.logits import law_from_logits
 from specmath.rules import Acceptance, acceptance
@@ -25,6 +25,7 @@ __all__ = [
     "exact",
     "law_from_logits",
     "optimum",
+    "relax",
     "rules",
     "transport",
 ]

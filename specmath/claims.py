@@ -42,7 +42,7 @@ def _of_rules() -> list[Claim]:
             Claim(
                 f"verify/{name}",
                 f"With independent uniforms, verify of rule {name!r} has the law of its program, for all laws and "
-                "drafted tokens.",
+                + ("drafted tokens." if rule.same_plan else "drafted tokens, once both select by the same plan."),
                 rule.source,
             )
         )
@@ -131,9 +131,73 @@ _IDENTITIES = [
         "weng2025traversal",
     ),
     Claim(
+        "priority/marginal",
+        "The law of the draft that graded priority selects is the marginal that it states, without replacement and for "
+        "different drafters.",
+        "proof in docs/theory/graded_priority.md",
+    ),
+    Claim(
+        "priority/optimal",
+        "For every draft law there are heights with which graded priority accepts at the optimum; the solver finds "
+        "them.",
+        "proof in docs/theory/graded_priority.md",
+    ),
+    Claim(
+        "relax/total-variation-front",
+        "Over all targets within total variation e, the largest optimal acceptance of any law of n drafts is the "
+        "smaller of 1 and the optimum plus e; the way there is towards the law of the draft that an optimal plan "
+        "selects.",
+        "yin2024theoretical, Theorem 5 (one draft); proof in docs/theory/relaxed.md",
+    ),
+    Claim(
+        "relax/mentored-optimal",
+        "The relaxed target of mentored decoding has KL(target || relaxed) within the budget, and no such law is "
+        "accepted more often by the single-draft rule.",
+        "tranthien2023optimal; proof in docs/theory/relaxed.md",
+    ),
+    Claim(
+        "transport/gradient",
+        "Where the smallest cut is unique, the derivative of the optimal acceptance is 1 on the cut in the target, and "
+        "that of -P(all drafts in the cut) in the draft.",
+        "milgrom2002envelope; hu2025optimal (the cut)",
+    ),
+    Claim(
         "identity/traversal-example",
         "target (.3, .4, .3), draft (.6, .3, .1): the path (0, 1) is kept with probability 2/3, token by token 1/2.",
         "weng2025traversal",
+    ),
+    Claim(
+        "identity/conditional-transport-chain-is-block",
+        "On a chain conditional transport emits with the law of block verification.",
+        "proof in docs/theory/trees.md",
+    ),
+    Claim(
+        "identity/conditional-transport-above-node-wise",
+        "On i.i.d. trees of depth two conditional transport accepts at least as many tokens on average as optimal "
+        "selection node by node; on one level both reach the optimum.",
+        "proof in docs/theory/trees.md",
+    ),
+    Claim(
+        "identity/joint-optimum",
+        "No rule for trees accepts more tokens on average than the joint optimum, a linear program over whole rounds; "
+        "on a chain block verification reaches it.",
+        "proof in docs/theory/trees.md; sun2025block, Theorem 2",
+    ),
+    Claim(
+        "coupling/optimal",
+        "The swap coupling's marginal r can be reached by selecting one of n iid drafts, and sum min(target, r) is the "
+        "optimum.",
+        "proof in docs/theory/optimal_coupling.md",
+    ),
+    Claim(
+        "coupling/marginal",
+        "Given uniform scores of the other drafts, the swap coupling selects a token with the marginal that it states.",
+        "proof in docs/theory/optimal_coupling.md",
+    ),
+    Claim(
+        "coupling/uniform-scores",
+        "The scores of the swap coupling are uniform: partners have equal needs before them.",
+        "proof in docs/theory/optimal_coupling.md",
     ),
 ]
 

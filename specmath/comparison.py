@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,16 @@ from specmath import draft_laws, rules
 from specmath.rules import acceptance
 from specmath.transport import optimum
 
-OPTIMAL = "optimal"
+OPTIMUM = "optimum"
 """Name of the optimum among the rules."""
 
 LEVEL = 0.95
+
+ENTRIES, ROWS = 2**17, 256
+"""Most entries of one law array, and most contexts, of a granule; see `granule`."""
+
+ON_REQUEST = {("optimal", "without_replacement"): "costs up to half a second a context; it is computed when asked for"}
+"""(rule, draft law) that a plan holds only when the rule is named, and why."""
 
 _ROUNDING = 1e-9  # a mean of probabilities may leave [0, 1] by rounding, never by more
 
@@ -26,7 +33,7 @@ class Row:
 
     Attributes
     ----------
-    rule, drafts, n : what was computed; the optimum is the rule "optimal".
+    rule, drafts, n : what was computed; the optimum, which bounds every rule, is the row "optimum".
     acceptance : mean over contexts of P(the emitted token is one of the n drafted ones).
     low, high : 95 % interval of that mean, Student t over contexts, clipped to [0, 1]; None for a single context.
     gap : the optimum's mean minus this one.
@@ -51,8 +58,33 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The numbers of consecutive contexts, one line per job of a plan.
+
+    Attributes
+    ----------
+    first : how many contexts come before.
+    values : acceptance, shape (jobs, contexts).
+    estimated : whether a job was estimated by Monte Carlo, shape (jobs,).
+    errors : standard errors of the estimated jobs, shape (estimated jobs, contexts).
+    correction : largest |sum - 1| of the laws before they were scaled, as the reader of the laws found it.
+    """
+
+    first: int
+    values: np.ndarray[Any, Any]
+    estimated: np.ndarray[Any, Any]
+    errors: np.ndarray[Any, Any]
+    correction: float = 0.0
+
+    @property
+    def stop(self) -> int:
+        """First context after the part."""
+        return self.first + self.values.shape[1]
+
+
+@dataclass(frozen=True)
 class Skipped:
-    """A rule that was asked for by name and cannot verify these drafts."""
+    """A rule without a row: named and unable to verify these drafts, or not named and computed on request only."""
 
     rule: str
     drafts: str
@@ -72,36 +104,54 @@ def plan(n: Sequence[int], drafts: Sequence[str], only: Sequence[str] | None = N
     """The rows for these numbers of drafts and draft laws: the optimum, then every node rule that verifies the drafts.
 
     ``only`` restricts the rules to some names; those that cannot verify some of the drafts are listed as skipped.
+    Without it the pairs of `ON_REQUEST` are skipped.
     Raises ValueError for unknown names, n < 1, a draft law that is not defined for an n whatever the draft, and a rule
     in ``only`` that verifies none of the drafts.
 
     >>> plan([1], ["iid"], ["single"]).jobs
-    (('iid', 1, 'optimal'), ('iid', 1, 'single'))
+    (('iid', 1, 'optimum'), ('iid', 1, 'single'))
     """
-    allowed = (*rules.names("node"), OPTIMAL)
+    allowed = (*rules.names("node"), OPTIMUM)
     for name in only or ():
         if name not in allowed:
             raise ValueError(f"rule is {name!r}; allowed are {', '.join(map(repr, allowed))}")
     wanted = [name for name in rules.names("node") if only is None or name in only]
     jobs: list[tuple[str, int, str]] = []
     skipped: list[Skipped] = []
+    left_out: list[Skipped] = []
     for law in map(draft_laws.get, dict.fromkeys(drafts)):
         for count in dict.fromkeys(n):
             law.check(count, 2**62)  # a draft without end: what still fails is no matter of support
-            jobs.append((law.name, count, OPTIMAL))
+            jobs.append((law.name, count, OPTIMUM))
             for name in wanted:
                 try:
                     rules.get(name).supported(count, law.name)
                 except ValueError as error:
                     skipped.append(Skipped(name, law.name, count, str(error)))
+                    continue
+                if only is None and (name, law.name) in ON_REQUEST:
+                    left_out.append(Skipped(name, law.name, count, ON_REQUEST[name, law.name]))
                 else:
                     jobs.append((law.name, count, name))
     if only is None:
-        return Plan(tuple(jobs), ())
+        return Plan(tuple(jobs), tuple(left_out))
     for name in wanted:
         if not any(name == job[2] for job in jobs):
             raise ValueError(next(entry.reason for entry in skipped if entry.rule == name))
     return Plan(tuple(jobs), tuple(skipped))
+
+
+def granule(vocabulary: int) -> int:
+    """Contexts that are computed together: as many as fit into `ENTRIES`, at least 1 and at most `ROWS`.
+
+    A number may depend on its neighbours in the last bit, and draws are made for a granule at once. Granules lie at
+    multiples of this number from the first context on, whatever the blocks, chunks or workers: so no result depends on
+    how the work was cut.
+
+    >>> granule(128_000), granule(1000), granule(50)
+    (1, 131, 256)
+    """
+    return max(1, min(ROWS, ENTRIES // vocabulary))
 
 
 def compare(
@@ -110,57 +160,121 @@ def compare(
     *,
     seed: int = 0,
     replicates: int = 256,
-    watch: Callable[[Iterator[Any]], Iterable[Any]] = iter,
 ) -> tuple[Row, ...]:
     """Mean acceptance of every rule in the plan over all contexts, which come in blocks of laws (contexts, V).
 
-    Memory holds one block and one number per context and row. Where no formula is known, `specmath.acceptance`
-    estimates with ``replicates`` draws per context; the first block uses ``seed`` itself and every later one a seed
-    derived from it and the number of contexts before, so that contexts never share their draws. ``watch`` wraps the
-    stream of (block, job) steps, for example in a progress bar. Raises ValueError when a context's draft has too few
-    possible tokens for the drafts, naming it, and when there are no contexts.
+    How the contexts are cut into blocks does not matter. Memory holds two blocks, one granule and one number per
+    context and row. Where no formula is known, `specmath.acceptance` estimates with ``replicates`` draws per context;
+    the first granule uses ``seed`` itself and every later one a seed derived from it and the number of contexts before,
+    so that contexts never share their draws. Raises ValueError when a context's draft has too few possible tokens for
+    the drafts, naming it, and when there are no contexts.
 
     >>> laws = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
     >>> [(row.rule, row.acceptance) for row in compare([laws], plan([1], ["iid"], ["single"]))]
-    [('optimal', 0.75), ('single', 0.75)]
+    [('optimum', 0.75), ('single', 0.75)]
     """
-    found: dict[tuple[str, int, str], list[tuple[np.ndarray, np.ndarray, str]]] = {job: [] for job in todo.jobs}
-    for first, (target, draft), (drafts, n, rule) in watch(_steps(blocks, todo)):
-        if rule == OPTIMAL:
-            value = np.asarray(optimum(target, draft, n, drafts).acceptance)
-            part = (value, np.zeros_like(value), "formula")
-        else:
-            own = seed if first == 0 else int(np.random.SeedSequence([seed, first]).generate_state(1, np.uint64)[0])
-            result = acceptance(rule, target, draft, n, drafts, seed=own, replicates=replicates)
-            part = (np.asarray(result.values), np.asarray(result.standard_error), result.method)
-        found[drafts, n, rule].append(part)
-    rows = []
+    parts = [
+        measure(first, target, draft, todo, seed=seed, replicates=replicates)
+        for first, target, draft in _granules(blocks)
+    ]
+    return summary(todo, parts)
+
+
+def measure(
+    first: int,
+    target: np.ndarray[Any, Any],
+    draft: np.ndarray[Any, Any],
+    todo: Plan,
+    *,
+    seed: int = 0,
+    replicates: int = 256,
+    step: Callable[[], object] = lambda: None,
+) -> Part:
+    """Every job of the plan on the laws (contexts, V) of one granule, whose first context has the number ``first``.
+
+    ``step`` is called after each job. Raises ValueError as `compare` does.
+
+    >>> laws = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> measure(0, *laws, plan([1], ["iid"], ["single"])).values.tolist()
+    [[0.75], [0.75]]
+    """
+    support = (draft > 0).sum(axis=-1)
+    for drafts, n in dict.fromkeys(job[:2] for job in todo.jobs):
+        law = draft_laws.get(drafts)
+        problems = {int(size): law.needs(n, int(size)) for size in np.unique(support)}
+        for context, size in enumerate(support):
+            if problems[int(size)]:
+                raise ValueError(f"context {first + context}: n is {n}: drafts={drafts!r} {problems[int(size)]}")
+    own = seed if first == 0 else int(np.random.SeedSequence([seed, first]).generate_state(1, np.uint64)[0])
+    values, estimated, errors = [], [], []
     for drafts, n, rule in todo.jobs:
-        parts = found[drafts, n, rule]
-        if not parts:
-            raise ValueError("there are no contexts; at least one is needed")
-        values = np.concatenate([part[0] for part in parts])
-        if rule == OPTIMAL:
-            best = values
-        errors = np.concatenate([part[1] for part in parts])
-        rows.append(_row(rule, drafts, n, values, best, errors, parts[0][2]))
+        if rule == OPTIMUM:
+            values.append(np.asarray(optimum(target, draft, n, drafts).acceptance))
+            estimated.append(False)
+        else:
+            result = acceptance(rule, target, draft, n, drafts, seed=own, replicates=replicates)
+            values.append(np.asarray(result.values))
+            estimated.append(result.method != "formula")
+            if estimated[-1]:
+                errors.append(np.asarray(result.standard_error))
+        step()
+    shape = len(errors), len(target)
+    return Part(first, np.array(values), np.array(estimated), np.array(errors, dtype=np.float64).reshape(shape))
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """One part from those that follow each other without a gap; ValueError for others, or none.
+
+    >>> one, other = (Part(i, np.array([[i / 2]]), np.array([False]), np.zeros((0, 1))) for i in (0, 1))
+    >>> joined([other, one]).values.tolist()
+    [[0.0, 0.5]]
+    """
+    ordered = sorted(parts, key=lambda part: part.first)
+    if not ordered:
+        raise ValueError("there are no contexts; at least one is needed")
+    for one, other in pairwise(ordered):
+        if one.stop != other.first or not np.array_equal(one.estimated, other.estimated):
+            raise ValueError(f"contexts {one.first} to {one.stop - 1} are followed by context {other.first}")
+    return Part(
+        ordered[0].first,
+        np.concatenate([part.values for part in ordered], axis=1),
+        ordered[0].estimated,
+        np.concatenate([part.errors for part in ordered], axis=1),
+        max(part.correction for part in ordered),
+    )
+
+
+def summary(todo: Plan, parts: Sequence[Part]) -> tuple[Row, ...]:
+    """The rows of the plan from the parts of all contexts, in any order."""
+    whole = joined(parts)
+    best: dict[tuple[str, int], np.ndarray] = {}
+    rows = []
+    errors = iter(whole.errors)
+    for (drafts, n, rule), values, estimated in zip(todo.jobs, whole.values, whole.estimated, strict=True):
+        best.setdefault((drafts, n), values)  # the optimum is the first job of its drafts
+        error = next(errors) if estimated else np.zeros(1)
+        method = "monte-carlo" if estimated else "formula"
+        rows.append(_row(rule, drafts, n, values, best[drafts, n], error, method))
     return tuple(rows)
 
 
-def _steps(blocks: Iterable[tuple[np.ndarray, np.ndarray]], todo: Plan) -> Iterator[tuple[int, Any, Any]]:
-    """(contexts before the block, block, job), after a check that every context can give the drafts."""
+def _granules(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(contexts before, target, draft) of each granule, whatever the blocks."""
     first = 0
-    for target, draft in blocks:
-        support = (draft > 0).sum(axis=-1)
-        for drafts, n in dict.fromkeys(job[:2] for job in todo.jobs):
-            law = draft_laws.get(drafts)
-            problems = {int(size): law.needs(n, int(size)) for size in np.unique(support)}
-            for context, size in enumerate(support):
-                if problems[int(size)]:
-                    raise ValueError(f"context {first + context}: n is {n}: drafts={drafts!r} {problems[int(size)]}")
-        for job in todo.jobs:
-            yield first, (target, draft), job
-        first += len(target)
+    target = draft = np.empty((0, 0))
+    for more_target, more_draft in blocks:
+        held = len(target) > 0
+        target = np.concatenate([target, more_target]) if held else more_target
+        draft = np.concatenate([draft, more_draft]) if held else more_draft
+        size = granule(target.shape[-1])
+        while len(target) >= size:
+            yield first, target[:size], draft[:size]
+            first += size
+            target, draft = target[size:], draft[size:]
+    if len(target):
+        yield first, target, draft
 
 
 def _row(rule: str, drafts: str, n: int, values: np.ndarray, best: np.ndarray, errors: np.ndarray, method: str) -> Row:

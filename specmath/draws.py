@@ -97,3 +97,15 @@ def ranked(law: Array) -> Array:
     """Tokens by falling probability, ties by index; (..., V)."""
     xp = namespace(law)
     return xp.argsort(-law, axis=-1, stable=True)
+
+
+def likeliest(law: Array, count: int) -> Array:
+    """The first ``count`` tokens of `ranked` (..., count), without sorting the others; all V if count exceeds V."""
+    if count > 16:
+        return ranked(law)[..., :count]
+    xp = namespace(law)
+    found, left = [], law
+    for _ in range(min(count, law.shape[-1])):
+        found.append(xp.argmax(left, axis=-1))
+        left = xp.where(ones_hot(found[-1], law.shape[-1], xp), xp.full_like(left, -1.0), left)
+    return stack_last(found) if found else xp.argsort(law[..., :0], axis=-1)

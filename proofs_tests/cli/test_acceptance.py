@@ -15,8 +15,8 @@ import scipy.stats
 
 import specmath
 from proofs_tests.cli.conftest import some_laws, some_logits
-from specmath.cli import laws as laws_module
-from specmath.comparison import OPTIMAL, compare, plan
+from specmath import comparison
+from specmath.comparison import OPTIMUM, compare, plan
 
 SCHEMA = json.loads(files("specmath").joinpath("schemas/acceptance.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -29,7 +29,7 @@ def valid(document: dict) -> dict:
 
 
 def direct(row: dict, target: np.ndarray, draft: np.ndarray, **options: int) -> np.ndarray:
-    if row["rule"] == OPTIMAL:
+    if row["rule"] == OPTIMUM:
         return np.asarray(specmath.optimum(target, draft, row["n"], row["drafts"]).acceptance)
     return np.asarray(specmath.acceptance(row["rule"], target, draft, row["n"], row["drafts"], **options).values)
 
@@ -39,7 +39,7 @@ def check_rows(rows: list[dict], target: np.ndarray, draft: np.ndarray, **option
     best: dict[tuple[str, int], np.ndarray] = {}
     for row in rows:
         values = direct(row, target, draft, **options)
-        if row["rule"] == OPTIMAL:
+        if row["rule"] == OPTIMUM:
             best[row["drafts"], row["n"]] = values
         assert row["acceptance"] == pytest.approx(values.mean(), abs=1e-12)
         assert row["contexts"] == len(values)
@@ -58,8 +58,8 @@ def test_iid_rows_are_the_librarys(specmath_main, dump):
     expected = {
         (name, n)
         for n in (1, 2, 4, 8)
-        for name in (OPTIMAL, *specmath.rules.names("node"))
-        if name == OPTIMAL
+        for name in (OPTIMUM, *specmath.rules.names("node"))
+        if name == OPTIMUM
         or ("iid" in specmath.rules.get(name).drafts and n <= (specmath.rules.get(name).at_most or n))
     }
     assert {(row["rule"], row["n"]) for row in rows} == expected
@@ -72,7 +72,7 @@ def test_every_draft_law_and_rule_has_a_row(specmath_main, dump):
     names = specmath.draft_laws.names()
     rows = valid(specmath_main("acceptance", dump, "--json", "--n", 2, "--drafts", *names).document)["rows"]
     assert {row["drafts"] for row in rows} == set(names)
-    assert {row["rule"] for row in rows} | {"single"} == {OPTIMAL, *specmath.rules.names("node")}
+    assert {row["rule"] for row in rows} | {"single"} == {OPTIMUM, *specmath.rules.names("node")}
     check_rows(rows, *some_laws())
 
 
@@ -94,16 +94,38 @@ def test_monte_carlo_rows(specmath_main, dump):
     }
 
 
-def test_blocks_do_not_change_the_formulas(specmath_main, dump, monkeypatch):
+def test_granules_do_not_change_the_formulas(specmath_main, dump, monkeypatch):
     whole = specmath_main("acceptance", dump, "--json").document["rows"]
-    monkeypatch.setattr(laws_module, "ROWS", 2)
+    monkeypatch.setattr(comparison, "ROWS", 2)
     parts = specmath_main("acceptance", dump, "--json").document["rows"]
     for one, other in zip(whole, parts, strict=True):
         assert one["acceptance"] == pytest.approx(other["acceptance"], abs=1e-14)
 
 
-def test_blocks_do_not_share_their_draws():
-    """The same contexts once more in a second block: were the draws shared, the mean would not move at all."""
+@pytest.mark.parametrize("sizes", [[10], [1] * 10, [3, 5, 2], [2, 0, 8]])
+def test_blocks_do_not_change_a_bit(monkeypatch, sizes):
+    """Granules of 4 contexts, whatever the caller's blocks; estimates included."""
+    monkeypatch.setattr(comparison, "ROWS", 4)
+    target, draft = some_laws(10)
+    todo = plan([2, 3], ["iid", "without_replacement"])
+    stops = np.cumsum(sizes)
+    blocks = [(target[stop - size : stop], draft[stop - size : stop]) for size, stop in zip(sizes, stops, strict=True)]
+    parts = [comparison.measure(i, target[i : i + 4], draft[i : i + 4], todo, replicates=9) for i in (0, 4, 8)]
+    assert compare(blocks, todo, replicates=9) == comparison.summary(todo, parts[::-1])
+
+
+def test_parts_must_follow_each_other():
+    todo = plan([1], ["iid"], ["single"])
+    one, other = (comparison.measure(i, *some_laws(2), todo) for i in (0, 3))
+    with pytest.raises(ValueError, match="contexts 0 to 1 are followed by context 3"):
+        comparison.summary(todo, [other, one])
+    with pytest.raises(ValueError, match="no contexts"):
+        compare([], todo)
+
+
+def test_granules_do_not_share_their_draws(monkeypatch):
+    """The same contexts once more in a second granule: were the draws shared, the mean would not move at all."""
+    monkeypatch.setattr(comparison, "ROWS", 5)
     target, draft = some_laws()
     todo = plan([3], ["without_replacement"], ["sampler_match"])
     options = {"seed": 3, "replicates": 20}
@@ -141,6 +163,21 @@ def test_bfloat16_safetensors(specmath_main, tmp_path):
     specmath_main("acceptance", path).refused(str(path), "target: dtype bfloat16", "--logits")
 
 
+def test_every_kind_of_dump(specmath_main, tmp_path, dump):
+    """The same numbers from an .npz file, a folder of .npy files, one .npy file, and columns."""
+    target, draft = some_laws()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    np.save(folder / "target.npy", np.asfortranarray(target))
+    np.save(folder / "draft.npy", draft)
+    np.save(tmp_path / "both.npy", np.stack([target, draft]))
+    rows = specmath_main("acceptance", dump, "--json").document["rows"]
+    for path in (folder, tmp_path / "both.npy"):
+        assert valid(specmath_main("acceptance", path, "--json").document)["rows"] == rows
+    (folder / "draft.npy").unlink()
+    specmath_main("acceptance", folder).refused(f"{folder}: there is no array 'draft'", "holds 'target'")
+
+
 def test_one_context(specmath_main, save):
     target, draft = some_laws()
     document = valid(specmath_main("acceptance", save(target=target[0], draft=draft[0]), "--json").document)
@@ -157,17 +194,31 @@ def test_interval_is_clipped(specmath_main, save):
 
 
 def test_rules_by_name(specmath_main, dump):
-    arguments = ("acceptance", dump, "--rules", "single", "recursive", "optimal", "--n", 1, 2)
+    arguments = ("acceptance", dump, "--rules", "single", "recursive", "optimum", "--n", 1, 2)
     document = valid(specmath_main(*arguments, "--json").document)
     assert [(row["rule"], row["n"]) for row in document["rows"]] == [
-        ("optimal", 1),
+        ("optimum", 1),
         ("single", 1),
         ("recursive", 1),
-        ("optimal", 2),
+        ("optimum", 2),
         ("recursive", 2),
     ]
     assert [(entry["rule"], entry["n"]) for entry in document["skipped"]] == [("single", 2)]
     assert "no row for single, iid, n = 2: " in specmath_main(*arguments).out
+
+
+def test_costly_rules_are_computed_on_request(specmath_main, dump, monkeypatch):
+    """Left out unless named, for one draft law only, and both forms of output say so."""
+    monkeypatch.setattr(comparison, "ON_REQUEST", {("recursive", "iid"): "takes its time"})
+    arguments = ("acceptance", dump, "--n", 2, "--drafts", "iid", "without_replacement")
+    document = valid(specmath_main(*arguments, "--json").document)
+    assert "recursive" not in {row["rule"] for row in document["rows"] if row["drafts"] == "iid"}
+    assert "k_seq" in {row["rule"] for row in document["rows"] if row["drafts"] == "iid"}
+    assert document["skipped"] == [{"rule": "recursive", "drafts": "iid", "n": 2, "reason": "takes its time"}]
+    assert "no row for recursive, iid, n = 2: takes its time" in specmath_main(*arguments).out
+    named = valid(specmath_main("acceptance", dump, "--n", 2, "--rules", "recursive", "--json").document)
+    assert [row["rule"] for row in named["rows"]] == [OPTIMUM, "recursive"]
+    assert named["skipped"] == []
 
 
 def test_table_says_what_json_says(specmath_main, dump):
@@ -196,7 +247,7 @@ def spoiled(document: dict, change) -> dict:
     "change",
     [
         lambda d: d.pop("schema_version"),
-        lambda d: d.update(schema_version=2),
+        lambda d: d.update(schema_version=1),
         lambda d: d.update(rows=[]),
         lambda d: d.update(surplus=1),
         lambda d: d["rows"][1].pop("gap"),
@@ -227,13 +278,14 @@ def test_as_a_process(dump):
     )
     assert done.returncode == 0
     valid(json.loads(done.stdout))
-    assert "every row is a law already" in done.stderr
+    assert "the first rows are laws already" in done.stderr
 
 
 def test_needs_no_heavy_library(dump):
     program = (
         "import sys; from specmath.cli import main; code = main(sys.argv[1:]); "
-        "heavy = {'torch', 'jax', 'cvxpy', 'safetensors', 'reference', 'matplotlib'} & set(sys.modules); "
+        "heavy = {'torch', 'jax', 'cvxpy', 'safetensors', 'reference', 'matplotlib', 'joblib', 'dask', 'distributed'}; "
+        "heavy &= set(sys.modules); "
         "sys.exit(code or (str(heavy) if heavy else 0))"
     )
     done = subprocess.run(

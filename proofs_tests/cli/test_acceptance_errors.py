@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from proofs_tests.cli.conftest import some_laws, some_logits
-from specmath.cli import laws as laws_module
+from specmath import comparison
 
 TARGET, DRAFT = some_laws()
 
@@ -46,6 +46,13 @@ def changed(array: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarr
         (["--jason"], ["--jason"]),
         (["--js"], ["--js"]),  # options are not guessed from their beginnings
         (["second.npz"], ["second.npz"]),
+        (["--jobs", "0"], ["--jobs", "0 is too small", ">= 1"]),
+        (["--chunk", "0"], ["--chunk", "0 is too small", ">= 1"]),
+        (["--backend", "mpi"], ["--backend", "'mpi'", "loky", "threading", "dask", "ray"]),
+        (["--scheduler", "tcp://here:1"], ["--scheduler", "--backend dask or ray"]),
+        (["--scheduler", "tcp://here:1", "--backend", "loky"], ["--scheduler", "--backend dask or ray"]),
+        (["--scheduler", "tcp://here:1", "--backend", "dask", "--jobs", "2"], ["--jobs", "without --scheduler"]),
+        (["--send-rows"], ["--send-rows", "--jobs or --backend"]),
     ],
 )
 def test_wrong_options(specmath_main, dump, arguments, words):
@@ -96,7 +103,7 @@ def test_logits_without_a_law(specmath_main, save, monkeypatch, row, words):
     """The context is counted over the whole file, also when it lies in a later block."""
     target, draft = some_logits()
     draft[3] = row
-    monkeypatch.setattr(laws_module, "ROWS", 2)
+    monkeypatch.setattr(comparison, "ROWS", 2)
     path = save(target=target, draft=draft)
     specmath_main("acceptance", path, "--logits").refused(f"{path}: draft: context 3: ", words)
 
@@ -106,7 +113,7 @@ def test_support_smaller_than_n(specmath_main, save, monkeypatch):
     draft = DRAFT.copy()
     draft[4] = [0.5, 0.5, 0, 0, 0, 0]
     path = save(target=TARGET, draft=draft)
-    monkeypatch.setattr(laws_module, "ROWS", 2)
+    monkeypatch.setattr(comparison, "ROWS", 2)
     for law in ("without_replacement", "greedy", "top_k"):
         arguments = ("acceptance", path, "--drafts", law, "--n")
         specmath_main(*arguments, 3).refused(f"{path}: context 4: n is 3: drafts={law!r}", "only 2 possible tokens")
@@ -122,7 +129,7 @@ def test_support_smaller_than_n(specmath_main, save, monkeypatch):
         ("empty.npz", b"", ["no .npz file (it is empty)"]),
         ("text.npz", b"hello, this is no archive", ["no .npz file", "not a zip"]),
         ("pickle.npz", pickle.dumps([1, 2]), ["no .npz file"]),
-        ("laws.csv", b"0.5,0.5", ["suffix '.csv'", ".npz and .safetensors"]),
+        ("laws.csv", b"0.5,0.5", ["suffix '.csv'", ".npz, .npy, .safetensors"]),
         ("empty.safetensors", b"", ["no safetensors file", "0 bytes"]),
         ("text.safetensors", b"hello, this is no tensor file", ["no safetensors file"]),
     ],
@@ -137,7 +144,7 @@ def test_missing_file_and_folder(specmath_main, tmp_path):
     specmath_main("acceptance", tmp_path / "none.npz").refused(f"{tmp_path / 'none.npz'}: No such file")
     folder = tmp_path / "folder.npz"
     folder.mkdir()
-    specmath_main("acceptance", folder).refused(str(folder), "directory")
+    specmath_main("acceptance", folder).refused(str(folder), "folder without .npy files", "target.npy")
 
 
 def archive(path, **members: bytes) -> None:

@@ -60,7 +60,7 @@ def test_commands_of_reference_refuse(foreign: Path, tmp_path: Path):
 def test_acceptance_works_there(foreign: Path, tmp_path: Path, dump: Path):
     done = run(tmp_path, "acceptance", str(dump), "--n", "1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "optimal" in done.stdout
+    assert "optimum" in done.stdout
 
 
 def test_ours_is_taken_for_ours():

@@ -63,6 +63,19 @@ def test_no_terminal_no_bar(monkeypatch):
     assert stream.getvalue() == ""
 
 
+def test_plain_lines_in_a_log(monkeypatch):
+    """Without a terminal a line follows a step when enough time has passed since the last one."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    stream = Terminal(terminal=False)
+    with module.Bar(total=4, label="steps", stream=stream) as bar:
+        for seconds in (59, 61, 100, 121):
+            now[0] = seconds
+            bar.advance()
+    lines = stream.getvalue().splitlines()
+    assert [line.split("] ")[1] for line in lines] == ["2/4  61 s, about 61 s left", "4/4  121 s, about 0 s left"]
+
+
 def test_wiped_after_an_error(monkeypatch):
     monkeypatch.setattr(module, "DELAY", 0.0)
     stream = Terminal()

@@ -54,7 +54,7 @@ def test_schemas_agree_and_are_schemas():
     assert SCHEMA["$defs"]["round"] == alone  # decode.schema.json stands alone: it carries a copy
 
 
-@pytest.mark.parametrize("decoder", ["autoregressive", "chain"])
+@pytest.mark.parametrize("decoder", ["autoregressive", "chain", "paths"])
 def test_json_is_what_the_decoder_returns(capsys, decoder):
     arguments = ["--prompt", "def é", "--decoder", decoder, "--seed", "3", "--temperature", "0.8", "--max-tokens", "30"]
     found = one_object(capsys, *arguments)
@@ -62,6 +62,10 @@ def test_json_is_what_the_decoder_returns(capsys, decoder):
     options = decode.Options(max_tokens=30, temperature=0.8, seed=3, stop=frozenset([0]))
     if decoder == "chain":
         own = decode.chain(models.target, models.draft, prompt, draft_length=4, options=options)
+    elif decoder == "paths":
+        own = decode.paths(
+            models.target, models.draft, prompt, n=2, draft_length=4, rule="optimal_paths", options=options
+        )
     else:
         own = decode.autoregressive(models.target, prompt, options=options)
     assert tuple(found["tokens"]) == own.tokens
@@ -69,7 +73,8 @@ def test_json_is_what_the_decoder_returns(capsys, decoder):
     assert found["stop_reason"] == own.stop_reason
     assert found["metrics"] == metrics.summary(found["rounds"])
     assert [one["drafted"] for one in found["rounds"]] == [list(one.drafted) for one in own.rounds]
-    assert found["options"]["draft_length"] == (4 if decoder == "chain" else None)
+    assert found["options"]["draft_length"] == (None if decoder == "autoregressive" else 4)
+    assert (found["options"]["n"], found["options"]["drafts"]) == ((2, "iid") if decoder == "paths" else (None, None))
     assert found["prompt"] == "def é"
 
 
@@ -82,6 +87,20 @@ def test_options_reach_the_decoder(capsys, rule):
     assert len(found["rounds"][0]["drafted"]) == 2
     other = one_object(capsys, "--prompt", "x", *arguments, "--seed", "1")
     assert other["tokens"] != found["tokens"]
+
+
+def test_paths_options_reach_the_decoder(capsys):
+    arguments = ["--decoder", "paths", "--n", "3", "--drafts", "without_replacement", "--rule", "traversal"]
+    found = one_object(capsys, "--prompt", "x", *arguments, "--draft-length", "2", "--max-tokens", "8")
+    own = {name: found["options"][name] for name in ("decoder", "n", "drafts", "rule", "draft_length")}
+    assert own == {"decoder": "paths", "n": 3, "drafts": "without_replacement", "rule": "traversal", "draft_length": 2}
+    first = found["rounds"][0]
+    assert first["parents"] == [-1, 0, -1, 2, -1, 4]
+    assert len({first["drafted"][node] for node in (0, 2, 4)}) == 3
+    node = one_object(
+        capsys, "--prompt", "x", "--decoder", "paths", "--rule", "recursive", "--draft-length", "1", "--max-tokens", "4"
+    )
+    assert node["rounds"][0]["parents"] == [-1, -1]
 
 
 def test_text_is_streamed_and_summed_up(capsys):
@@ -114,7 +133,7 @@ def test_the_schema_rejects_wrong_output(capsys):
     for key in SCHEMA["required"]:
         assert not VALIDATOR.is_valid({name: value for name, value in found.items() if name != key})
     for change in (
-        {"schema_version": 2},
+        {"schema_version": 1},
         {"tokens": ["x"]},
         {"rounds": []},
         {"rounds": [{**found["rounds"][0], "accepted": None}]},
@@ -131,7 +150,24 @@ def test_the_schema_rejects_wrong_output(capsys):
         ([], "--prompt"),
         (["--prompt", ""], "--prompt: empty; allowed"),
         (["--prompt", "x", "--prompts", "y"], "not allowed with"),
-        (["--prompt", "x", "--decoder", "tree"], "--decoder is 'tree'; allowed are autoregressive, chain"),
+        (["--prompt", "x", "--decoder", "tree"], "--decoder is 'tree'; allowed are autoregressive, chain, paths"),
+        (["--prompt", "x", "--n", "2"], "--n is 2: --decoder chain has no --n, paths only"),
+        (["--prompt", "x", "--drafts", "iid"], "--drafts is 'iid': --decoder chain has no --drafts, paths only"),
+        (
+            ["--prompt", "x", "--decoder", "autoregressive", "--rule", "block"],
+            "--rule is 'block': --decoder autoregressive has no --rule, chain and paths only",
+        ),
+        (["--prompt", "x", "--decoder", "paths", "--n", "0"], "--n is 0; allowed are whole numbers >= 1"),
+        (["--prompt", "x", "--decoder", "paths", "--drafts", "beam"], "drafts is 'beam'; allowed are"),
+        (
+            ["--prompt", "x", "--decoder", "paths", "--drafts", "hub"],
+            "rule 'optimal_paths' does not verify drafts='hub'",
+        ),
+        (["--prompt", "x", "--decoder", "paths", "--rule", "block"], "rule is 'block'; allowed for n paths are"),
+        (
+            ["--prompt", "x", "--decoder", "paths", "--rule", "recursive"],
+            "draft_length is 4: rule 'recursive' judges candidates for one token; allowed is 1",
+        ),
         (["--prompt", "x", "--rule", "spectr"], "allowed for a chain are 'token_wise', 'block'"),
         (["--prompt", "x", "--draft-length", "0"], "--draft-length is 0"),
         (["--prompt", "x", "--draft-length", "two"], "invalid int value: 'two'"),

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from reference.demo.settings import Settings
 from reference.demo.story import TESTED, Story, tell
 from specmath import rules
 from specmath.cli import main
+from specmath.draws import categorical
 from specmath.rules.rule import Verdict
 
 SCHEMA = json.loads((files("specmath") / "schemas" / "demo.schema.json").read_text())
@@ -62,11 +64,23 @@ def test_json_tells_the_whole_story(printed: tuple[dict, str]) -> None:
     found = printed[0]
     assert found["passed"]
     assert not found["failures"]
-    assert [one["decoder"] for one in found["decoders"]] == ["autoregressive", "chain/token_wise", "chain/block"]
+    assert [one["decoder"] for one in found["decoders"]] == [
+        "autoregressive",
+        "chain/token_wise",
+        "chain/block",
+        "paths/optimal n=2",
+        "paths/optimal n=4",
+        "paths/optimal_paths n=2",
+    ]
     first = found["decoders"][0]
     assert first["block_efficiency"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert first["emitted_tokens"] == first["target_calls"]
-    assert {one["claim"] for one in found["claims"]} == {"acceptance", "surprise"}
+    assert {one["claim"] for one in found["claims"]} == {"acceptance", "attained", "surprise"}
+    for one in found["attained"]:
+        for place in one["places"]:
+            assert place["measured"]["value"] == pytest.approx(place["accepted"] / place["rounds"])
+            assert all(value <= place["optimum"] + 1e-9 for value in place["others"].values())
+    assert [(one["n"], one["draft_length"]) for one in found["attained"]] == [(2, 1), (4, 1), (2, 4)]
     shown = {(one["rule"], one["drafts"]) for one in found["exact"] if one["defect"] is None}
     assert shown == {(name, drafts) for name in rules.names() for drafts in rules.get(name).drafts}
     assert all(one["total_variation"] == "0" for one in found["exact"] if one["defect"] is None)
@@ -135,7 +149,7 @@ def problems(text: str) -> list[str]:
 
 def test_page_stands_alone(printed: tuple[dict, str]) -> None:
     assert problems(printed[1]) == []
-    assert printed[1].count("<svg") == 4
+    assert printed[1].count("<svg") == 5
 
 
 @pytest.mark.parametrize(
@@ -203,18 +217,34 @@ def accept_all() -> rules.Rule:
     return replace(rule, step=step)
 
 
+def ignores_candidates() -> rules.Rule:
+    """A node rule that is lossless and useless: it draws from the target and says that nothing was accepted."""
+    from dataclasses import replace
+
+    def step(target, draft, tokens, uniforms) -> Verdict:
+        return Verdict(categorical(target, uniforms[..., -1]), np.full_like(tokens[..., 0], -1))
+
+    return replace(rules.get("recursive"), step=step)
+
+
 def test_decoder_with_wrong_acceptance_fails_the_claim(home: Path) -> None:
-    """About 240 tests of mean chance 0.6 that are all accepted: 12 deviations from what is due."""
+    """About 240 tests of mean chance 0.6 that are all accepted: 12 deviations from what is due. And 320 rounds of mean
+    optimum above 0.6 none of which is accepted: the martingale's bound on the p-value is below 1e-50."""
     models = pair.load(home)
 
     def generous(start, options):
         return decode.chain(models.target, models.draft, start, draft_length=4, rule=accept_all(), options=options)
 
+    def useless(start, options):
+        return decode.paths(models.target, models.draft, start, n=2, rule=ignores_candidates(), options=options)
+
     settings = Settings(prompts=8, max_tokens=40, contexts=1, replicates=2)
-    found = tell(models, settings, models={TESTED: generous})
+    found = tell(models, settings, models={TESTED: generous, "paths/optimal n=2": useless})
     assert found.acceptance is not None
     assert not found.acceptance.passed
     assert any(line.startswith(f"{TESTED}: accepted share 1.0000") for line in found.failures)
+    assert [one.decoder for one in found.attained if not one.judgement.passed] == ["paths/optimal n=2"]
+    assert any(line.startswith("paths/optimal n=2: accepted share 0.0000, the optimum is") for line in found.failures)
 
 
 def test_marks_fit_the_text(home: Path) -> None:
@@ -230,6 +260,7 @@ def test_marks_fit_the_text(home: Path) -> None:
         (["--prompts", "0"], "prompts is 0"),
         (["--prompts", "1000"], "prompts is 1000"),
         (["--max-tokens", "0"], "max_tokens is 0"),
+        (["--path-tokens", "0"], "path_tokens is 0"),
         (["--draft-length", "-1"], "draft_length is -1"),
         (["--seed", "-1"], "seed is -1"),
         (["--pair", "nowhere"], "nowhere/target/config.json"),

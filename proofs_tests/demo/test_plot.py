@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from specmath import plot, rules
-from specmath.comparison import OPTIMAL, compare, plan
+from specmath.comparison import OPTIMUM, compare, plan
 
 GENERATOR = np.random.default_rng(5)
 TARGET, DRAFT = GENERATOR.dirichlet(np.ones(6), size=(2, 3))
@@ -20,13 +20,13 @@ def test_lines_are_the_rows() -> None:
     assert drawn == {
         rule: {row.n: row.acceptance for row in ROWS if row.rule == rule} for rule in {row.rule for row in ROWS}
     }
-    best = drawn[OPTIMAL]
+    best = drawn[OPTIMUM]
     assert all(value <= best[n] + 1e-12 for line in drawn.values() for n, value in line.items())
 
 
 def test_bars_are_the_gaps() -> None:
     axes = plot.gaps(Figure().add_subplot(), ROWS, 2)
-    shown = [row for row in ROWS if row.n == 2 and row.rule != OPTIMAL]
+    shown = [row for row in ROWS if row.n == 2 and row.rule != OPTIMUM]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([100 * row.gap for row in shown])
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["iid drafts", *(row.rule for row in shown)]
 
@@ -44,7 +44,7 @@ def test_unknown_choices_are_refused() -> None:
 
 
 def test_every_node_rule_has_its_own_look() -> None:
-    names = (OPTIMAL, *rules.names("node"))
+    names = (OPTIMUM, *rules.names("node"))
     assert set(names) <= set(plot.COLORS)
     assert len({plot.COLORS[name] for name in names}) == len(names)
     assert len({plot.MARKERS[name] for name in names}) == len(names)

@@ -8,8 +8,9 @@ from typing import Any
 from specmath.exact import Chance, normalised
 from specmath.rules import get, single
 from specmath.rules.k_seq import exact_factor
-from specmath.rules.single import accepts, left_over
+from specmath.rules.single import accepts, left_over, residual
 from specmath.rules.traversal import merged_children
+from specmath.transport.selection import selection
 
 
 def ratio(p: Any, q: Any) -> Any:
@@ -266,3 +267,10 @@ def traversal_empty_residual_goes_on(chance, target, draft, tokens, parents):
 
 def traversal_without_cap(chance, target, draft, tokens, parents):
     return _traversal(chance, target, draft, tokens, parents, cap=False)
+
+
+def optimal_tests_draft_law(chance: Any, target: Any, draft: Any, tokens: Any, *, drafts: str) -> int:
+    """Selects optimally, then tests against the draft law and not against the law of the selected draft."""
+    plan = selection(tuple(target), tuple(draft), len(tokens), drafts)
+    token = chance.draw(plan.plan[frozenset(tokens)])
+    return token if accepts(chance, target[token], draft[token]) else chance.draw(residual(target, draft, target))

@@ -45,7 +45,9 @@ def collected(places: list[Path], file: Path, *options: str) -> list[dict[str, s
 
 
 def test_every_claim_is_covered(tmp_path: Path) -> None:
-    marks = collected([TESTS / kind for kind in ("exact", "statistical", "meta")], tmp_path / "marks.json")
+    marks = collected(
+        [TESTS / kind for kind in ("exact", "statistical", "meta", "transport", "relax")], tmp_path / "marks.json"
+    )
     assert problems(claims.names(), marks) == []
 
 

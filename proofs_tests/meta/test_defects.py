@@ -49,6 +49,7 @@ def sampled(rule: Rule) -> Callable[[Any], None]:
 def fixed_laws(name: str, drafts: str) -> st.SearchStrategy[Instance]:
     """Laws whose residuals have several tokens even after two rejections, so that a dependent final draw shows."""
     shape = {"node": (-1, -1), "chain": (-1, 0), "tree": (-1, -1, 0)}[rules.get(name).layout]
+    shape = (-1, -1) if rules.get(name).shape == "paths" else shape
     shape = shape[: rules.get(name).at_most]
     return st.just(Instance(4, drafts, shape, ((law(1, 5, 5, 4), law(10, 1, 1, 3)),)))
 
@@ -125,6 +126,7 @@ DEFECTS = [
     program(programs.naive_residual_without_hit, "naive_list", "without_replacement"),
     *(program(programs.match_prefers_drafts, "sampler_match", drafts) for drafts in draft_laws.names()),
     program(programs.hub_second_test_against_target, "spechub", "hub"),
+    *(program(programs.optimal_tests_draft_law, "optimal", drafts) for drafts in rules.get("optimal").drafts),
     program(programs.chain_bonus_from_draft, "token_wise"),
     program(programs.chain_bonus_from_row_before, "token_wise"),
     program(programs.chain_draft_law_off_by_one, "token_wise"),
@@ -151,7 +153,7 @@ DEFECTS = [
     *(
         step(steps.reuses_uniform(name), name, rules.get(name).drafts[0], "sampled", name=f"reuses_uniform_{name}")
         for name in rules.names()
-        if name not in ("sampler_match", "spechub")
+        if name not in ("sampler_match", "spechub", "spectr") and rules.get(name).same_plan
     ),
     step(steps.single_unnormalised_residual, "single"),
     step(steps.naive_list_tests_last, "naive_list"),
@@ -168,6 +170,7 @@ DEFECTS = [
     formula(steps.naive_counts_first_twice, "naive_list"),
     formula(steps.recursive_as_power, "recursive"),
     formula(steps.recursive_as_power, "k_seq"),
+    formula(steps.recursive_as_power, "optimal"),
     formula(steps.distinct_as_recursive, "recursive_without_replacement", "without_replacement"),
     formula(steps.greedy_unnormalised, "greedy", "greedy"),
     formula(steps.greedy_unnormalised, "spechub", "hub"),

@@ -15,6 +15,7 @@ import pytest
 from proofs_tests.packaging.sources import ROOT, files, imports
 
 HEAVY = {"torch", "jax", "cvxpy", "scipy.optimize", "matplotlib", "transformers", "safetensors", "reference"}
+HEAVY |= {"joblib", "dask", "distributed"}
 LIGHT = {"numpy", "array_api_compat", "specmath"} | set(sys.stdlib_module_names)
 ROOMS = {"specmath/plot": {"matplotlib"}}
 """Rooms that are never imported by the package itself and may import their own library."""

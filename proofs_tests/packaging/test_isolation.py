@@ -104,7 +104,7 @@ def test_acceptance_beside_a_foreign_reference(hostile_folder: Path, module: boo
     start = [sys.executable, "-m", "specmath"] if module else [script()]
     done = run(hostile_folder, *start, "acceptance", "pair.npz", "--n", "2", "--json")
     assert done.returncode == 0, done.stderr
-    assert {"optimal", "recursive"} <= {row["rule"] for row in json.loads(done.stdout)["rows"]}
+    assert {"optimum", "recursive"} <= {row["rule"] for row in json.loads(done.stdout)["rows"]}
 
 
 def test_decode_refuses_a_foreign_reference(hostile_folder: Path) -> None:

@@ -39,7 +39,8 @@ def output_law(name: str, drafts: str, target: np.ndarray, draft: np.ndarray, dt
     return total
 
 
-@pytest.mark.parametrize(("name", "drafts"), NODE)
+# A coupling is no function of few breakpoints; proofs_tests/transport/test_coupling.py has these drafts for it.
+@pytest.mark.parametrize(("name", "drafts"), [pair for pair in NODE if rules.get(pair[0]).same_plan])
 @pytest.mark.parametrize("rest", PEAKS)
 def test_peaked_drafts_stay_lossless(name: str, drafts: str, rest: float) -> None:
     """float64: within 1e-9. float32 keeps 1 - rest to 6e-8, and the drafts come from the unrounded law: within 1e-6."""

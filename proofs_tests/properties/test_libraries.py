@@ -15,7 +15,10 @@ ROWS, SIZE = 400, 6
 def inputs(name: str, dtype: Any = np.float64, shape: tuple[int, ...] = (ROWS,)) -> list[np.ndarray]:
     """Random laws with zeros, drafts inside the support, uniforms and, for trees, parents."""
     rule, generator = rules.get(name), np.random.default_rng(0)
-    n = {"node": min(rule.at_most or 3, 3), "chain": 3, "tree": 5}[rule.layout]
+    parents = (-1, 0, -1, 2) if rule.shape == "paths" else (-1, -1, 0, 0, 1)
+    if name == "spectr" or not rule.same_plan:
+        parents = (-1, -1, 0)  # jax compiles a root search, or a coupling, for every depth and number of siblings
+    n = {"node": min(rule.at_most or 3, 3), "chain": 3, "tree": len(parents)}[rule.layout]
 
     def laws(*rows: int) -> np.ndarray:
         weights = generator.exponential(size=(*shape, *rows, SIZE)) * (generator.random((*shape, *rows, SIZE)) < 0.7)
@@ -26,7 +29,8 @@ def inputs(name: str, dtype: Any = np.float64, shape: tuple[int, ...] = (ROWS,))
     target, draft = laws() if node else laws(n + 1), laws() if node else laws(n)
     draft = 0.9 * draft + 0.1 * generator.dirichlet(np.ones(SIZE), draft.shape[:-1])  # no zeros, hence no ties
     if rule.layout == "tree":
-        draft[..., 1, :], draft[..., 3, :] = draft[..., 0, :], draft[..., 2, :]  # siblings share their draft law
+        for later in range(n):  # siblings share their draft law
+            draft[..., later, :] = draft[..., parents.index(parents[later]), :]
     draft = (draft / draft.sum(-1, keepdims=True)).astype(dtype)
     if node:
         law = draft_laws.get(rule.drafts[0])
@@ -36,7 +40,7 @@ def inputs(name: str, dtype: Any = np.float64, shape: tuple[int, ...] = (ROWS,))
     uniforms = generator.random((*shape, rule.uniforms(n))).astype(dtype)
     uniforms = np.minimum(uniforms, np.nextafter(dtype(1), dtype(0)))
     arrays = [target, draft, tokens.astype(np.int32), uniforms]
-    return [*arrays, np.array([-1, -1, 0, 0, 1], dtype=np.int32)] if rule.layout == "tree" else arrays
+    return [*arrays, np.array(parents, dtype=np.int32)] if rule.layout == "tree" else arrays
 
 
 def verdict(name: str, arrays: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:

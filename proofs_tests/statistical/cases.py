@@ -20,9 +20,10 @@ def case(name: str, drafts: str) -> Instance:
     """One instance for the rule and draft law."""
     rule = rules.get(name)
     if rule.layout == "node":
-        n = 2 if drafts == "hub" else min(rule.at_most or 3, 3)
+        few = drafts == "hub" or (name, drafts) == ("optimal", "without_replacement")  # three are accepted for certain
+        n = 2 if few else min(rule.at_most or 3, 3)
         return Instance(5, drafts, (-1,) * n, NODE)
-    parents = (-1, 0, 1) if rule.layout == "chain" else (-1, -1, 0, 0, 1)
+    parents = (-1, 0, 1) if rule.layout == "chain" else (-1, 0, -1, 2) if rule.shape == "paths" else (-1, -1, 0, 0, 1)
     return Instance(3, drafts, parents, CONTEXT)
 
 

@@ -88,11 +88,13 @@ def verified(
     draft = np.array([pair[1] for pair in instance.pairs], dtype=float)
     if rule.layout == "node":
         rows = np.zeros(rounds, dtype=np.int64)
-        return tokens, above, rule.verify(target[rows], draft[rows], tokens, uniforms, check=False), generator
+        verdict = rule.verify(target[rows], draft[rows], tokens, uniforms, check=False, drafts=instance.drafts)
+        return tokens, above, verdict, generator
     after = np.concatenate([np.zeros((rounds, 1), dtype=np.int64), above * instance.size + tokens + 1], axis=1)
     count = len(instance.pairs)
     parents = np.array(instance.parents) if rule.layout == "tree" else None
-    verdict = rule.verify(target[after % count], draft[above % count], tokens, uniforms, parents, check=False)
+    laws = target[after % count], draft[above % count]
+    verdict = rule.verify(*laws, tokens, uniforms, parents, check=False, drafts=instance.drafts)
     return tokens, above, verdict, generator
 
 

@@ -33,13 +33,15 @@ TILT = {"node": Fraction(1, 20), "chain": Fraction(1, 8), "tree": Fraction(1, 8)
     ],
 )
 def test_output_law(name: str, drafts: str) -> None:
-    """Counts of whole texts against the target's law; the defect is a target mixed with 1/20 (1/8) of uniform."""
+    """Counts of whole texts against the target's law; the defect is a target mixed with 1/20 to 1/4 of uniform."""
     rule, instance = rules.get(name), case(name, drafts)
-    length, rounds = depth(instance) + (rule.layout != "node"), ROUNDS[rule.layout]
+    length, rounds, tilt = depth(instance) + (rule.layout != "node"), ROUNDS[rule.layout], TILT[rule.layout]
+    if not rule.same_plan:  # a coupling is built in every round: fewer of them, against a larger defect
+        rounds, tilt = rounds // 4, 2 * tilt
     claimed = simulate.vector(rules.text_law(instance.target, length), instance.size, length)
     assert not simulate.alarm(simulate.texts(rule, instance, rounds, length, seed=0), claimed)
 
-    wrong = simulate.tilted(instance, TILT[rule.layout])
+    wrong = simulate.tilted(instance, tilt)
     truth = simulate.vector(rules.text_law(wrong.target, length), instance.size, length)
     assert 0.005 < np.abs(truth - claimed).sum() / 2 < 0.2
     assert simulate.power(truth, claimed, rounds) > simulate.POWER
@@ -74,6 +76,7 @@ def most_telling_drafts(rule: rules.Rule, instance: Instance, wrong: Instance) -
     [
         pytest.param(name, drafts, id=f"{name}-{drafts}", marks=pytest.mark.claim(f"verify/{name}", "statistical"))
         for name, drafts in CASES
+        if rules.get(name).same_plan
     ],
 )
 def test_law_given_the_drafts(name: str, drafts: str) -> None:

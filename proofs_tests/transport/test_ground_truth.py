@@ -66,6 +66,22 @@ def test_linear_program_agrees_with_its_certificate(problem: Problem, solver: st
     assert plan.slackness() < 1e-9
 
 
+@settings(max_examples=30)
+@given(problems())
+def test_the_dual_as_a_model_meets_the_primal(problem: Problem) -> None:
+    """Strong duality, and complementary slackness of its solution with the flow's."""
+    target, draft, n, drafts = problem
+    law = draft_laws.get(drafts).law(draft, n)
+    best = transport.max_flow(target, law)
+    model, y, z = transport.cvxpy_dual(target, law)
+    assert model.solve(solver="HIGHS") == pytest.approx(float(best.acceptance), abs=1e-9)
+    sets = {drafted: float(value) for drafted, value in zip(best.sets, z.value, strict=True)}
+    pair = replace(best, token_potentials=[float(value) for value in y.value], set_potentials=sets)
+    assert pair.infeasibility() < 1e-9
+    assert abs(pair.gap) < 1e-9
+    assert pair.slackness() < 1e-9
+
+
 @settings(max_examples=60)
 @given(problems(), st.data())
 def test_weak_duality_for_any_feasible_pair(problem: Problem, data: st.DataObject) -> None:

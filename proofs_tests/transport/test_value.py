@@ -47,6 +47,28 @@ def test_jax_under_jit_and_vmap(drafts: str) -> None:
     assert np.allclose(mapped, want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_distinct_drafts_under_jit_and_vmap(n: int) -> None:
+    """Closed forms for n <= 2; from n = 3 on jax calls back to the host. float32 as above."""
+    jax = pytest.importorskip("jax")
+    want = optimum(TARGET, DRAFT, n, "without_replacement")
+    target, draft = jax.numpy.asarray(TARGET), jax.numpy.asarray(DRAFT)
+    jitted = jax.jit(lambda p, q: optimum(p, q, n, "without_replacement"))(target, draft)
+    assert np.allclose(jitted.acceptance, want.acceptance, rtol=0, atol=1e-5)
+    assert jitted.cut.shape == want.cut.shape
+    mapped = jax.vmap(jax.vmap(lambda p, q: optimum(p, q, n, "without_replacement").acceptance))(target, draft)
+    assert np.allclose(mapped, want.acceptance, rtol=0, atol=1e-5)
+
+
+def test_entries_that_are_no_numbers_are_named_in_batches() -> None:
+    """The fast check looks at smallest entries and sums only; the slow one then finds the place."""
+    for wrong, place in ((float("inf"), (1, 0)), (float("nan"), (0, 1)), (-0.25, (1, 1))):
+        laws = np.full((2, 2), 0.5)
+        laws[place] = wrong
+        with pytest.raises(ValueError, match=rf"draft: entry \[{place[0]}, {place[1]}\] is {wrong}"):
+            optimum(np.full((2, 2), 0.5), laws, 2)
+
+
 @pytest.mark.parametrize("name", [*rules.names("node"), "optimum"])
 def test_leading_axes_broadcast(name: str) -> None:
     """One target against many drafts, and many targets against one draft, are as if the one had been repeated."""
@@ -97,6 +119,7 @@ def test_peaked_drafts_against_exact_flow(drafts: str, rest: float) -> None:
     for name in rules.names("node"):
         rule = rules.get(name)
         if drafts in rule.drafts and rule.at_most != 1:
+            rule = rule.under(drafts)
 
             def hit(chance: exact.Chance, rule: rules.Rule = rule) -> bool:
                 tokens = law.program(chance, draft, 2)

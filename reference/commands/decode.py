@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from reference.decode import Options, Round
     from reference.pair import Pair
 
-SCHEMA_VERSION = 1
-DECODERS = ("autoregressive", "chain")
+SCHEMA_VERSION = 2
+DECODERS = ("autoregressive", "chain", "paths")
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "autoregressive": {},
+    "chain": {"draft_length": 4, "rule": "token_wise"},
+    "paths": {"draft_length": 4, "rule": "optimal_paths", "n": 2, "drafts": "iid"},
+}
+"""What each decoder is asked for, and what it takes where the call does not say."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help='one JSON string or object {"prompt": ..., "id": ...} per line; prints one JSON object per line',
     )
-    parser.add_argument("--decoder", default="chain", metavar="NAME", help=f"{' or '.join(DECODERS)} (default chain)")
     parser.add_argument(
-        "--draft-length", type=int, default=4, metavar="L", help="drafted tokens a round (default 4; chain only)"
+        "--decoder", default="chain", metavar="NAME", help=f"one of {', '.join(DECODERS)} (default chain)"
+    )
+    parser.add_argument(
+        "--draft-length", type=int, metavar="L", help="tokens of a drafted chain or path (default 4; chain and paths)"
+    )
+    parser.add_argument("--n", type=int, metavar="N", help="paths drafted a round (default 2; paths only)")
+    parser.add_argument(
+        "--drafts", metavar="NAME", help="law that draws the first tokens of the n paths (default iid; paths only)"
     )
     parser.add_argument(
         "--rule",
-        default="token_wise",
         metavar="NAME",
-        help="token_wise (default, the textbook rule) or block (keeps at least as many); chain only",
+        help="chain: token_wise (default, the textbook rule) or block (keeps at least as many); paths: a tree rule "
+        "(default optimal_paths) or, with --draft-length 1, a node rule such as optimal",
     )
     parser.add_argument("--pair", type=Path, metavar="DIR", help="folder with target/ and draft/ (default: shipped)")
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")
@@ -63,14 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from reference import pair
-    from reference.decode.chain import chain_rule
     from reference.decode.options import check_request
 
     if arguments.decoder not in DECODERS:
         raise UsageError(f"--decoder is {arguments.decoder!r}; allowed are {', '.join(DECODERS)}")
-    chain_rule(arguments.rule)
-    if arguments.draft_length < 1:
-        raise UsageError(f"--draft-length is {arguments.draft_length}; allowed are whole numbers >= 1")
+    choose(arguments)
     prompts = (
         read_prompts(arguments.prompts) if arguments.prompts is not None else [Prompt(arguments.prompt, "--prompt", {})]
     )
@@ -90,6 +99,27 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _show(_rounds(models, prompts[0], options[0], arguments))
     return 0
+
+
+def choose(arguments: argparse.Namespace) -> None:
+    """Fill in the decoder's defaults; UsageError for options that it does not have or that do not go together."""
+    from reference.decode.chain import chain_rule
+    from reference.decode.paths import paths_rule
+
+    own = DEFAULTS[arguments.decoder]
+    for name in DEFAULTS["paths"]:
+        given, option = getattr(arguments, name), "--" + name.replace("_", "-")
+        if given is None:
+            setattr(arguments, name, own.get(name))
+        elif name not in own:
+            having = " and ".join(decoder for decoder in DECODERS if name in DEFAULTS[decoder])
+            raise UsageError(f"{option} is {given!r}: --decoder {arguments.decoder} has no {option}, {having} only")
+        elif name in ("n", "draft_length") and given < 1:
+            raise UsageError(f"{option} is {given}; allowed are whole numbers >= 1")
+    if arguments.decoder == "chain":
+        chain_rule(arguments.rule)
+    elif arguments.decoder == "paths":
+        paths_rule(arguments.rule, n=arguments.n, draft_length=arguments.draft_length, drafts=arguments.drafts)
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -162,6 +192,17 @@ def _rounds(models: Pair, prompt: Prompt, options: Options, arguments: argparse.
 
     if arguments.decoder == "autoregressive":
         return decode.autoregressive_rounds(models.target, _tokens(prompt), options=options)
+    if arguments.decoder == "paths":
+        return decode.paths_rounds(
+            models.target,
+            models.draft,
+            _tokens(prompt),
+            n=arguments.n,
+            draft_length=arguments.draft_length,
+            drafts=arguments.drafts,
+            rule=arguments.rule,
+            options=options,
+        )
     return decode.chain_rounds(
         models.target,
         models.draft,
@@ -178,7 +219,6 @@ def report(prompt: Prompt, rounds: list[Round], options: Options, arguments: arg
     from reference.pair import decode_tokens
 
     decoded = collect(rounds)
-    chained = arguments.decoder == "chain"
     return {
         "schema_version": SCHEMA_VERSION,
         **prompt.extra,
@@ -190,8 +230,7 @@ def report(prompt: Prompt, rounds: list[Round], options: Options, arguments: arg
         "stop_reason": decoded.stop_reason,
         "options": {
             "decoder": arguments.decoder,
-            "draft_length": arguments.draft_length if chained else None,
-            "rule": arguments.rule if chained else None,
+            **{name: getattr(arguments, name) for name in DEFAULTS["paths"]},
             **{name: value for name, value in vars(options).items() if name != "stop"},
             "stop": sorted(options.stop),
         },

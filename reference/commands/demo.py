@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prompts", type=int, default=36, metavar="N", help="prompts to decode, kinds in turn (default 36)"
     )
     parser.add_argument("--max-tokens", type=int, default=96, metavar="N", help="most tokens for each (default 96)")
+    parser.add_argument(
+        "--path-tokens", type=int, default=32, metavar="N", help="the same where several paths are drafted (default 32)"
+    )
     parser.add_argument("--draft-length", type=int, default=4, metavar="L", help="drafted tokens a round (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")
     parser.add_argument("--pair", type=Path, metavar="DIR", help="folder with target/ and draft/ (default: shipped)")
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings(
         prompts=arguments.prompts,
         max_tokens=arguments.max_tokens,
+        path_tokens=arguments.path_tokens,
         draft_length=arguments.draft_length,
         seed=arguments.seed,
         pair=arguments.pair,

@@ -11,6 +11,7 @@
 from reference.decode.autoregressive import autoregressive, autoregressive_rounds
 from reference.decode.chain import chain, chain_rounds
 from reference.decode.options import Options
+from reference.decode.paths import paths, paths_rounds
 from reference.decode.trace import Decoded, Round, StopReason, collect
 
 __all__ = [
@@ -23,4 +24,6 @@ __all__ = [
     "chain",
     "chain_rounds",
     "collect",
+    "paths",
+    "paths_rounds",
 ]

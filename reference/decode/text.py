@@ -45,11 +45,13 @@ class Text:
         *,
         accepted: int = 0,
         drafted: Sequence[int] = (),
+        parents: Sequence[int] | None = None,
         target_laws: NDArray[np.float64] | None = None,
         draft_laws: NDArray[np.float64] | None = None,
         draft_calls: int = 0,
     ) -> Round:
-        """Append the emitted tokens up to the first stop token; both laws, (L, V), are those of the drafted tokens."""
+        """Append the emitted tokens up to the first stop token; both laws, (N, V), are those at the drafted tokens'
+        places. Without ``parents`` the drafts are a chain."""
         position, reason = len(self.tokens), None
         for place, token in enumerate(emitted):
             if token in self._options.stop:
@@ -64,7 +66,7 @@ class Text:
             round=self._rounds - 1,
             position=position,
             drafted=tuple(drafted),
-            parents=tuple(range(-1, len(drafted) - 1)),
+            parents=tuple(range(-1, len(drafted) - 1)) if parents is None else tuple(parents),
             draft_logprobs=_log_of(draft_laws, drafted),
             target_logprobs=_log_of(target_laws, drafted),
             accepted=min(accepted, len(emitted)),

@@ -21,15 +21,17 @@ class Round:
     ----------
     request, round : number of the text and of the round inside it, from 0.
     position : number of tokens (prompt included) before this round.
-    drafted, parents : the drafted tokens and the index of each one's parent, -1 for the text itself.
-    draft_logprobs, target_logprobs : natural log of each drafted token's probability under the law it was drawn from
-        and under the target's, both after temperature, top-k and top-p; -inf is possible for the target.
-    accepted : how many drafted tokens were emitted.
+    drafted, parents : the drafted tokens and the index of each one's parent, -1 for the text itself: a chain, or
+        several candidates and what was drafted after each of them.
+    draft_logprobs, target_logprobs : natural log of each drafted token's probability under the draft's next-token law
+        after its parent and under the target's, both after temperature, top-k and top-p; -inf is possible for the
+        target. Candidates that are not drawn independently (without replacement, fixed ones) have the same law's value.
+    accepted : how many of the emitted tokens were drafted, all of them on one path from the text.
     emitted : the tokens added to the text: the accepted ones, then the correction or bonus token. That last one is
         absent if an accepted token is a stop token.
     stop_reason : None, and in the last round "stop" (a stop token was emitted), "length" (max_tokens reached) or
         "context" (the target's context is full).
-    target_calls, draft_calls : forward passes of the models.
+    target_calls, draft_calls : forward passes of the models, one for all tokens that are read together.
     seconds : wall-clock time of the round.
     """
 

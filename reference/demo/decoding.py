@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reference import decode
 from reference.decode import Decoded, Options
 from reference.demo.evidence import Estimate, ratio
-from reference.demo.settings import CHAIN_RULES, Settings
+from reference.demo.settings import CHAIN_RULES, PATHS, Settings
 from reference.pair import END, Pair, encode
 from reference.pair.prompts import Prompt
 from specmath import metrics
 
 AUTOREGRESSIVE = "autoregressive"
-DECODERS = (AUTOREGRESSIVE, *(f"chain/{rule}" for rule in CHAIN_RULES))
 WARM_UP = 8
 """Tokens decoded before the clock counts, so that the first decoder does not pay for start-up."""
 
 Decoder = Callable[[Sequence[int], Options], Decoded]
+
+
+@dataclass(frozen=True)
+class PathsDecoder:
+    """A decoder that drafts n independent paths a round: its rule, n and the length of a path."""
+
+    rule: str
+    n: int
+    draft_length: int
+
+    @property
+    def name(self) -> str:
+        return f"paths/{self.rule} n={self.n}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class Summary:
     """What one decoder did over all prompts; every number follows from the round traces.
 
     ``rate`` and ``ratio`` are tokens per second, and the same divided by that of autoregressive decoding in this run.
-    ``accepted_lengths[k]`` counts the full rounds (those that drafted the whole length) that kept k drafted tokens.
+    ``accepted_lengths[k]`` counts the full rounds (those that drafted paths of the whole length) that kept k drafted
+    tokens.
     """
 
     decoder: str
@@ -54,18 +67,36 @@ class Summary:
     accepted_lengths: tuple[int, ...]
 
 
-def decoders(pair: Pair, draft_length: int) -> dict[str, Decoder]:
+def paths_decoders(draft_length: int) -> list[PathsDecoder]:
+    """The decoders of the demo that draft several paths."""
+    return [PathsDecoder(rule, n, length or draft_length) for rule, n, length in PATHS]
+
+
+def decoders(pair: Pair, settings: Settings) -> dict[str, Decoder]:
     """The decoders of the demo by name, all with one signature."""
+    draft_length = settings.draft_length
 
     def chained(rule: str) -> Decoder:
         return lambda start, options: decode.chain(
             pair.target, pair.draft, start, draft_length=draft_length, rule=rule, options=options
         )
 
+    def branched(one: PathsDecoder) -> Decoder:
+        return lambda start, options: decode.paths(
+            pair.target,
+            pair.draft,
+            start,
+            n=one.n,
+            draft_length=one.draft_length,
+            rule=one.rule,
+            options=replace(options, max_tokens=min(options.max_tokens, settings.path_tokens)),
+        )
+
     found: dict[str, Decoder] = {
         AUTOREGRESSIVE: lambda start, options: decode.autoregressive(pair.target, start, options=options)
     }
-    return found | {f"chain/{rule}": chained(rule) for rule in CHAIN_RULES}
+    found |= {f"chain/{rule}": chained(rule) for rule in CHAIN_RULES}
+    return found | {one.name: branched(one) for one in paths_decoders(draft_length)}
 
 
 def options(settings: Settings, request: int) -> Options:
@@ -92,7 +123,19 @@ def run(
     return texts
 
 
-def summaries(texts: Sequence[Text], draft_length: int) -> list[Summary]:
+def depth(parents: Sequence[int]) -> int:
+    """Length of the longest path of what was drafted.
+
+    >>> depth([-1, 0, -1]), depth([])
+    (2, 0)
+    """
+    depths = {-1: 0}
+    for node, parent in enumerate(parents):
+        depths[node] = depths[parent] + 1
+    return max(depths.values())
+
+
+def summaries(texts: Sequence[Text]) -> list[Summary]:
     """One summary for each decoder, in their order; intervals are over texts."""
     names = list(dict.fromkeys(text.decoder for text in texts))
     speed = {}
@@ -104,7 +147,8 @@ def summaries(texts: Sequence[Text], draft_length: int) -> list[Summary]:
         speed[name] = metrics.emitted_tokens(every) / max(seconds, 1e-9)
         drafted = [metrics.drafted_tokens(trace) for trace in traces]
         kept = [metrics.accepted_tokens(trace) for trace in traces]
-        full = [one.accepted for one in every if len(one.drafted) == draft_length and one.stop_reason != "stop"]
+        longest = max((depth(one.parents) for one in every), default=0)
+        full = [one.accepted for one in every if depth(one.parents) == longest and one.stop_reason != "stop"]
         found.append(
             Summary(
                 decoder=name,
@@ -118,7 +162,7 @@ def summaries(texts: Sequence[Text], draft_length: int) -> list[Summary]:
                 seconds=seconds,
                 tokens_per_second=speed[name],
                 speed_ratio=speed[name] / speed[names[0]],
-                accepted_lengths=tuple(full.count(k) for k in range(draft_length + 1)) if sum(drafted) else (),
+                accepted_lengths=tuple(full.count(k) for k in range(longest + 1)) if sum(drafted) else (),
             )
         )
     return found

@@ -43,7 +43,7 @@ TWO = (
 SHAPES: dict[str, tuple[tuple[int, tuple[int, ...]], ...]] = {
     "node": ((2, (-1,)), (2, (-1, -1)), (3, (-1,)), (3, (-1, -1)), (3, (-1, -1, -1))),
     "chain": ((2, (-1, 0)), (2, (-1, 0, 1)), (3, (-1, 0))),
-    "tree": ((2, (-1, -1, 0, 0)), (2, (-1, 0, 0, 1)), (3, (-1, -1, 0))),
+    "tree": ((2, (-1, -1, 0, 0)), (2, (-1, 0, 0, 1)), (3, (-1, -1, 0)), (2, (-1, 0, -1, 2))),
 }
 """(vocabulary, parents) of what is drafted."""
 
@@ -101,8 +101,10 @@ def instances(rule: Rule, drafts: str) -> list[Instance]:
 
 
 def _allowed(rule: Rule, one: Instance) -> bool:
-    """Whether the rule takes so many drafts, and every node that drafts has enough possible tokens."""
+    """Whether the rule takes such drafts, and every node that drafts has enough possible tokens."""
     if rule.layout == "node" and len(one.parents) > (rule.at_most or len(one.parents)):
+        return False
+    if rule.shape == "paths" and not _are_paths(one.parents):
         return False
     depth = {-1: 0}
     for node, parent in enumerate(one.parents):
@@ -113,6 +115,18 @@ def _allowed(rule: Rule, one: Instance) -> bool:
         for node in set(one.parents)
         for context in itertools.product(range(one.size), repeat=depth[node])
     )
+
+
+def _are_paths(parents: Sequence[int]) -> bool:
+    """Whether a tree is chains of one length from the root."""
+    ends = [node for node in range(len(parents)) if node not in parents]
+    lengths = []
+    for node in ends:
+        length = 0
+        while node >= 0:
+            node, length = parents[node], length + 1
+        lengths.append(length)
+    return len(ends) == parents.count(-1) and len(set(lengths)) == 1
 
 
 def total_variation(rule: Rule, one: Instance, program: Program | None = None) -> tuple[Number, int]:

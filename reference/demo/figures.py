@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reference.demo.evidence import Estimate
+from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
 from reference.demo.svg import inline
 from specmath import plot
-from specmath.comparison import OPTIMAL
-from specmath.plot.style import color_of
+from specmath.comparison import OPTIMUM
+from specmath.plot.style import INK, color_of
 
 PANELS = {
     "iid": "independent drafts",
@@ -27,7 +28,7 @@ WIDTH = 10.4
 
 def decoders(story: Story) -> str:
     """Block efficiency with intervals, and speed, of every decoder."""
-    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.36 * len(story.decoders)), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr]
     left, right = figure.subplots(1, 2)
     plot.efficiency(
@@ -48,11 +49,45 @@ def chain(story: Story) -> str:
     left, right = figure.subplots(1, 2)
     plot.by_place(left, [_interval(one.measured) for one in story.places], [one.computed for one in story.places])
     left.set_title(f"Acceptance by place ({TESTED})")
-    lengths = {one.decoder: one.accepted_lengths for one in story.decoders if sum(one.accepted_lengths)}
+    lengths = {
+        one.decoder: one.accepted_lengths
+        for one in story.decoders
+        if sum(one.accepted_lengths) and len(one.accepted_lengths) == story.settings.draft_length + 1
+    }
     if lengths:
         plot.accepted_lengths(right, lengths)
     right.set_title("How much of a round is kept")
     return inline(figure, "chain", "Acceptance by place in the chain, and distribution of accepted lengths")
+
+
+def attained(story: Story) -> str:
+    """First place of several paths: accepted share of the rounds, the optimum, and what other rules would accept."""
+    shown = [(one, one.places[0]) for one in story.attained]
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.36 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    for line, (_, place) in enumerate(shown):
+        color = color_of("optimal")
+        if place.measured.low is not None and place.measured.high is not None:
+            axes.plot([place.measured.low, place.measured.high], [line, line], color=color, linewidth=2)
+        axes.plot(place.measured.value, line, "o", color=color, markersize=6)
+        for name, value in place.others.items():
+            axes.plot(value, line, "|", color=color_of(name), markersize=14, markeredgewidth=2)
+        axes.plot(place.optimum, line, "|", color=INK, markersize=22, markeredgewidth=1.2)
+    axes.set_yticks(range(len(shown)), [one.decoder for one, _ in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("share of rounds that emitted a candidate")
+    handles = [
+        Line2D([], [], color=color_of("optimal"), marker="o", lw=2, label="accepted rounds / rounds"),
+        Line2D([], [], color=INK, marker="|", markersize=15, markeredgewidth=1.2, lw=0, label="optimum"),
+        *(
+            Line2D([], [], color=color_of(name), marker="|", markersize=12, markeredgewidth=2, lw=0, label=name)
+            for name in COMPARED
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return inline(figure, "attained", "Accepted share of rounds with several candidates, and the computed optimum")
 
 
 def counts(story: Story) -> str:
@@ -65,17 +100,17 @@ def counts(story: Story) -> str:
     panels[0].set_ylabel("acceptance (probability)")
     shown = list(dict.fromkeys(row.rule for row in story.rows if row.drafts in PANELS))
     handles = [
-        Line2D([], [], color=color_of(rule), marker=plot.MARKERS.get(rule, "."), lw=2.2 if rule == OPTIMAL else 1.4)
+        Line2D([], [], color=color_of(rule), marker=plot.MARKERS.get(rule, "."), lw=2.2 if rule == OPTIMUM else 1.4)
         for rule in shown
     ]
-    names = [f"{rule} (upper bound)" if rule == OPTIMAL else rule for rule in shown]
+    names = [f"{rule} (upper bound)" if rule == OPTIMUM else rule for rule in shown]
     figure.legend(handles, names, loc="outside lower center", ncols=4)
     return inline(figure, "counts", "Acceptance of each rule over the number of drafts, with the optimum")
 
 
 def gaps(story: Story) -> str:
     """What each rule leaves to the optimum, at two and at four drafts."""
-    keys = [(row.drafts, row.rule) for row in story.rows if row.n in (2, 4) and row.rule != OPTIMAL]
+    keys = [(row.drafts, row.rule) for row in story.rows if row.n in (2, 4) and row.rule != OPTIMUM]
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")
     for axes, n in zip(figure.subplots(1, 2, sharey=True), (2, 4), strict=True):
         plot.gaps(axes, story.rows, n, keys)
@@ -86,7 +121,7 @@ def gaps(story: Story) -> str:
 def draw(story: Story) -> dict[str, str]:
     """All figures by name, as inline SVG."""
     with rc_context(plot.RC):  # type: ignore[arg-type]
-        return {make.__name__: make(story) for make in (decoders, chain, counts, gaps)}
+        return {make.__name__: make(story) for make in (decoders, chain, attained, counts, gaps)}
 
 
 def _interval(estimate: Estimate) -> tuple[float, float | None, float | None]:

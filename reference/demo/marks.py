@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Literal
 
-from reference.demo.decoding import Text
+from reference.demo.decoding import Text, depth
 from reference.pair import decode_tokens
 
 Mark = Literal["accepted", "corrected", "bonus", "target"]
@@ -16,12 +16,13 @@ SIGNS: dict[Mark, str] = {"accepted": "=", "corrected": "x", "bonus": "+", "targ
 def marked(text: Text) -> list[tuple[int, Mark]]:
     """Every emitted token and its mark, the stop token left out.
 
-    "accepted" was drafted and kept; "corrected" replaces the first rejected draft; "bonus" follows a round kept in
-    full; "target" was decoded without drafts.
+    "accepted" was drafted and kept; "corrected" replaces the first rejected draft; "bonus" follows a round of which a
+    whole path was kept; "target" was decoded without drafts.
     """
     found: list[tuple[int, Mark]] = []
     for one in text.decoded.rounds:
-        last: Mark = "target" if not one.drafted else "bonus" if one.accepted == len(one.drafted) else "corrected"
+        whole = one.accepted == depth(one.parents)  # all paths of a round have one length
+        last: Mark = "target" if not one.drafted else "bonus" if whole else "corrected"
         marks: list[Mark] = ["accepted" if place < one.accepted else last for place in range(len(one.emitted))]
         found += zip(one.emitted, marks, strict=True)
     return found[:-1] if text.decoded.stop_reason == "stop" else found

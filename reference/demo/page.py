@@ -11,14 +11,14 @@ STYLE = """
   --good: #0b6e4f; --bad: #b3261e; --link: #0b5cad;
   --rule-single: #767f87; --rule-sampler_match: #0072b2; --rule-naive_list: #dd9200; --rule-recursive: #009e73;
   --rule-recursive_without_replacement: #b5508c; --rule-k_seq: #d55e00; --rule-greedy: #4aa8de;
-  --rule-spechub: #7a68c8;
+  --rule-spechub: #7a68c8; --rule-optimal: #c9a400;
   --accepted: #d3ecdf; --corrected: #fbd9c4; --bonus: #d5e3fa; --target: transparent; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #15191d; --panel: #1d2328; --ink: #e7ebee; --muted: #a5b0b9; --grid: #363e46; --line: #3b444c;
   --good: #5fd0a3; --bad: #ff9187; --link: #84b9f5;
   --rule-single: #a3adb5; --rule-sampler_match: #56a8e0; --rule-naive_list: #f0b440; --rule-recursive: #35c79c;
   --rule-recursive_without_replacement: #e294c2; --rule-k_seq: #ff8d4a; --rule-greedy: #8fd0f5;
-  --rule-spechub: #b3a5f0;
+  --rule-spechub: #b3a5f0; --rule-optimal: #e8c93a;
   --accepted: #1d4d3a; --corrected: #6b3517; --bonus: #23406e; --target: transparent; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);

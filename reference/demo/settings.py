@@ -9,6 +9,11 @@ from reference.decode.options import check_count
 from reference.random import keyed
 
 CHAIN_RULES = ("token_wise", "block")
+PATHS = (("optimal", 2, 1), ("optimal", 4, 1), ("optimal_paths", 2, None))
+"""(rule, n, length of a path) of the decoders that draft n paths; None is the draft length of the chains."""
+
+COMPARED = ("recursive", "k_seq")
+"""Rules whose acceptance is computed on the contexts of those decoders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,7 @@ class Settings:
     ----------
     prompts : how many of the shipped prompts are decoded, kinds in turn.
     max_tokens : most tokens (bytes) emitted for each prompt.
+    path_tokens : the same for the decoders that draft several paths, whose rounds cost more.
     draft_length : drafted tokens in one round of a chain.
     seed : 64-bit key of the random counter, and of the Monte Carlo rows of the table.
     contexts : contexts of each text, evenly spaced, that enter the table of rules.
@@ -30,6 +36,7 @@ class Settings:
 
     prompts: int = 36
     max_tokens: int = 96
+    path_tokens: int = 32
     draft_length: int = 4
     seed: int = 0
     contexts: int = 16
@@ -37,6 +44,6 @@ class Settings:
     pair: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompts", "max_tokens", "draft_length", "contexts"):
+        for name in ("prompts", "max_tokens", "path_tokens", "draft_length", "contexts"):
             check_count(name, getattr(self, name))
         keyed(self.seed, 0)

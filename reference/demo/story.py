@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 from reference.demo import claims, exact_laws, table
+from reference.demo.attained import Attained, attained
 from reference.demo.claims import Place
 from reference.demo.contexts import laws
-from reference.demo.decoding import Decoder, Summary, Text, decoders, run, summaries
+from reference.demo.decoding import Decoder, Summary, Text, decoders, paths_decoders, run, summaries
 from reference.demo.evidence import Judgement
 from reference.demo.exact_laws import Checked
 from reference.demo.provenance import provenance
@@ -23,7 +24,7 @@ from specmath.cli.progress import progress
 from specmath.comparison import Row
 from specmath.rules.laws import Program
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of ``specmath/schemas/demo.schema.json``."""
 
 TESTED = "chain/token_wise"
@@ -40,6 +41,7 @@ class Story:
     acceptance: Judgement | None
     surprise: dict[str, Judgement]
     places: list[Place]
+    attained: list[Attained]
     rows: tuple[Row, ...]
     exact: list[Checked]
     provenance: dict[str, Any]
@@ -54,6 +56,10 @@ class Story:
         for name, one in self.surprise.items():
             if not one.passed:
                 found.append(f"{name}: surprise {one.observed:.4f} nats per token, {one.expected:.4f} due")
+        for one in self.attained:
+            if not one.judgement.passed:
+                share, best = one.judgement.observed, one.judgement.expected
+                found.append(f"{one.decoder}: accepted share {share:.4f}, the optimum is {best:.4f}")
         for checked in self.exact:
             if not checked.passed and checked.defect:
                 found.append(f"defect not seen: {checked.rule} {checked.defect}")
@@ -74,9 +80,13 @@ class Story:
             "decoders": [asdict(one) for one in self.decoders],
             "claims": [
                 *([{"claim": "acceptance", "decoder": TESTED, **_judged(self.acceptance)}] if self.acceptance else []),
+                *({"claim": "attained", "decoder": one.decoder, **_judged(one.judgement)} for one in self.attained),
                 *({"claim": "surprise", "decoder": name, **_judged(one)} for name, one in self.surprise.items()),
             ],
             "places": [asdict(one) for one in self.places],
+            "attained": [
+                {name: value for name, value in asdict(one).items() if name != "judgement"} for one in self.attained
+            ],
             "rows": [asdict(row) for row in self.rows],
             "exact": [
                 {
@@ -113,7 +123,7 @@ def tell(
     called after every stage.
     """
     chosen = spread(settings.prompts)
-    own = decoders(pair, settings.draft_length) | dict(models or {})
+    own = decoders(pair, settings) | dict(models or {})
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -135,6 +145,10 @@ def tell(
         of = {name: [i for i, text in enumerate(texts) if text.decoder == name] for name in own}
         trials = list(claims.trials([texts[i] for i in of[TESTED]], [known[i] for i in of[TESTED]]))
         surprise = {name: claims.surprise([texts[i] for i in at], [known[i] for i in at]) for name, at in of.items()}
+        reached = [
+            attained(one, [texts[i] for i in of[one.name]], [known[i] for i in of[one.name]])
+            for one in paths_decoders(settings.draft_length)
+        ]
     with timed("table"):
         first = next(iter(of))
         rows = table.rows(
@@ -147,10 +161,11 @@ def tell(
     return Story(
         settings,
         texts,
-        summaries(texts, settings.draft_length),
+        summaries(texts),
         claims.acceptance(trials) if trials else None,
         surprise,
         claims.by_place(trials) if trials else [],
+        [one for one in reached if one is not None],
         rows,
         checked,
         provenance(pair, settings.pair),

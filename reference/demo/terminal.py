@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from reference.demo.evidence import FALSE_ALARM, Estimate
 from reference.demo.marks import SIGNS, ruled
+from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
 from reference.demo.words import between, chance
 
@@ -15,6 +16,7 @@ def lines(story: Story) -> Iterator[str]:
     yield from _decoders(story)
     yield from _sample(story)
     yield from _claims(story)
+    yield from _attained(story)
     yield from _rules(story)
     yield from _exact(story)
 
@@ -37,8 +39,8 @@ def _decoders(story: Story) -> Iterator[str]:
     chosen = story.settings
     yield ""
     yield (
-        f"Decoders: {chosen.prompts} prompts, up to {chosen.max_tokens} tokens each, temperature 1, chains of "
-        f"{chosen.draft_length}; 95 % intervals over texts"
+        f"Decoders: {chosen.prompts} prompts, up to {chosen.max_tokens} tokens each ({chosen.path_tokens} for several "
+        f"paths), temperature 1, chains of {chosen.draft_length}; 95 % intervals over texts"
     )
     rows = [
         [
@@ -85,6 +87,7 @@ def _claims(story: Story) -> Iterator[str]:
     rows = []
     if story.acceptance is not None:
         rows.append(("acceptance of tested drafts", TESTED, story.acceptance))
+    rows += [("acceptance of candidates", one.decoder, one.judgement) for one in story.attained]
     rows += [("surprise of tokens, nats", name, one) for name, one in story.surprise.items()]
     table = [
         [
@@ -108,6 +111,28 @@ def _claims(story: Story) -> Iterator[str]:
     yield from aligned(["place", "tests", "measured", "computed"], places)
 
 
+def _attained(story: Story) -> Iterator[str]:
+    yield ""
+    yield (
+        "The optimum, attained: rounds that emitted a drafted token; optimum and other rules computed on the same "
+        "contexts"
+    )
+    rows = [
+        [
+            one.decoder,
+            str(place.place + 1),
+            f"{place.accepted} / {place.rounds}",
+            between(place.measured, 3),
+            f"{place.optimum:.4f}",
+            *(f"{value:.4f}" for value in place.others.values()),
+            "holds" if one.judgement.passed else "FAILS",
+        ]
+        for one in story.attained
+        for place in one.places
+    ]
+    yield from aligned(["decoder", "place", "accepted / rounds", "measured", "optimum", *COMPARED, ""], rows)
+
+
 def _rules(story: Story) -> Iterator[str]:
     yield ""
     yield (
@@ -120,7 +145,7 @@ def _rules(story: Story) -> Iterator[str]:
             str(row.n),
             row.rule,
             between(Estimate(row.acceptance, row.low, row.high), 4),
-            "" if row.rule == "optimal" else between(Estimate(row.gap, row.gap_low, row.gap_high), 2, 100.0),
+            "" if row.rule == "optimum" else between(Estimate(row.gap, row.gap_low, row.gap_high), 2, 100.0),
         ]
         for row in story.rows
     ]

@@ -8,9 +8,10 @@ d head width, D model width, V vocabulary.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +113,36 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-right, left], dim=-1) * sin
 
 
+Store = tuple[Tensor, Tensor, int]
+"""Keys and values of one layer, and how many tokens of them are in use."""
+
+
+class Tree(NamedTuple):
+    """N tokens that hang below the last of the new tokens: each sees the text, its ancestors and itself.
+
+    ``positions`` (T,) of all new tokens, a tree token's being that of its parent plus one; ``mask`` (T, S) says who
+    sees whom; ``size`` is N. A tree is read, not stored.
+    """
+
+    positions: Tensor
+    mask: Tensor
+    size: int
+
+    @classmethod
+    def below(cls, parents: Sequence[int], new: int, start: int, device: torch.device) -> Tree:
+        """The tree of ``parents`` (-1 for the text) below ``new`` tokens that are appended to ``start`` stored ones."""
+        end, size = start + new, len(parents)
+        mask = torch.ones(new + size, end + size, dtype=torch.bool).tril(start)
+        mask[new:, end:] = False
+        positions = list(range(start, end))
+        for node, parent in enumerate(parents):
+            positions.append(positions[new + parent] + 1 if parent >= 0 else end)
+            if parent >= 0:
+                mask[new + node, end:] = mask[new + parent, end:]
+            mask[new + node, end + node] = True
+        return cls(torch.tensor(positions, device=device), mask.to(device), size)
+
+
 class Attention(nn.Module):
     """Causal grouped-query attention; with a cache, new tokens also see everything stored before them."""
 
@@ -124,7 +155,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, shared, bias=False)
         self.o_proj = nn.Linear(query, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: tuple[Tensor, Tensor, int] | None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: Store | None, tree: Tree | None = None) -> Tensor:
         split = (*x.shape[:2], -1, self.width)
         query = rotate(self.q_proj(x).view(split).transpose(1, 2), cos, sin)  # (B, H, T, d)
         key = rotate(self.k_proj(x).view(split).transpose(1, 2), cos, sin)  # (B, G, T, d)
@@ -132,11 +163,17 @@ class Attention(nn.Module):
         mask = None
         if store is not None:
             keys, values, start = store
-            end = start + x.shape[1]
-            keys[:, :, start:end], values[:, :, start:end] = key, value
-            key, value = keys[:, :, :end], values[:, :, :end]  # (B, G, S, d)
-            if x.shape[1] > 1:  # row t sees cached tokens and new tokens up to itself
-                mask = torch.ones(x.shape[1], end, dtype=torch.bool, device=x.device).tril(start)
+            kept = x.shape[1] - (0 if tree is None else tree.size)
+            end = start + kept
+            keys[:, :, start:end], values[:, :, start:end] = key[:, :, :kept], value[:, :, :kept]
+            if tree is None:
+                key, value = keys[:, :, :end], values[:, :, :end]  # (B, G, S, d)
+                if x.shape[1] > 1:  # row t sees cached tokens and new tokens up to itself
+                    mask = torch.ones(x.shape[1], end, dtype=torch.bool, device=x.device).tril(start)
+            else:  # the tree's keys stand behind those of the text and are not stored
+                key = torch.cat([keys[:, :, :end], key[:, :, kept:]], dim=2)
+                value = torch.cat([values[:, :, :end], value[:, :, kept:]], dim=2)
+                mask = tree.mask
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=store is None, enable_gqa=True
         )
@@ -166,8 +203,8 @@ class Layer(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: tuple[Tensor, Tensor, int] | None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, store)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: Store | None, tree: Tree | None = None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, store, tree)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -210,15 +247,27 @@ class Llama(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Logits (B, T, V) after each of the new tokens (B, T); a cache is read and extended in place."""
+    def forward(
+        self, tokens: Tensor, cache: KeyValueCache | None = None, *, parents: Sequence[int] | None = None
+    ) -> Tensor:
+        """Logits (B, T, V) after each of the new tokens (B, T); a cache is read and extended in place.
+
+        With ``parents`` the last ``len(parents)`` tokens are a tree below the others (see `Tree`): they need a cache,
+        and leave no trace in it. ValueError for a tree without a cache.
+        """
+        if parents and cache is None:
+            raise ValueError("parents: a tree needs a cache; none is given")
         start = 0 if cache is None else cache.length
-        end = start + tokens.shape[1]
         x = self.model.embed_tokens(tokens)  # (B, T, D)
-        cos, sin = self.cos[start:end], self.sin[start:end]
+        tree = None
+        if parents:
+            tree = Tree.below(parents, tokens.shape[1] - len(parents), start, tokens.device)
+            cos, sin = self.cos[tree.positions], self.sin[tree.positions]
+        else:
+            cos, sin = self.cos[start : start + tokens.shape[1]], self.sin[start : start + tokens.shape[1]]
         for index, layer in enumerate(self.model.layers):
             store = None if cache is None else (cache.store[index, 0], cache.store[index, 1], start)
-            x = layer(x, cos, sin, store)
+            x = layer(x, cos, sin, store, tree)
         if cache is not None:
-            cache.length = end
+            cache.length = start + tokens.shape[1] - (0 if tree is None else tree.size)
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)

@@ -14,7 +14,7 @@ UNBOUNDED = 2**31 - 1
 class State(Protocol):
     """One text as a model sees it: its tokens so far, with whatever the model keeps about them.
 
-    Trees and batches will come as further arguments of `extend` (parents, rows); a decoder of chains needs none.
+    Batches will come as a further argument of `extend` (rows); a decoder of one text needs none.
     """
 
     @property
@@ -22,10 +22,15 @@ class State(Protocol):
         """Number of tokens stored."""
         ...
 
-    def extend(self, tokens: Sequence[int]) -> Array:
+    def extend(self, tokens: Sequence[int], tree: Sequence[int] = (), parents: Sequence[int] = ()) -> Array:
         """Append T tokens; logits (T, V) for the token after each of them, numpy or torch, any floating dtype.
 
-        Raises ValueError when no token is given, a token lies outside the vocabulary or the context is full.
+        The N tokens of ``tree`` are looked at in the same pass and not appended: ``parents[i]`` is the index of tree
+        token i's parent in the tree, -1 for the last of the T tokens, parents[i] < i. Their N rows follow the T others.
+        A decoder of chains hands in no tree.
+
+        Raises ValueError when no token is given, a token lies outside the vocabulary, the context is full, or parents
+        do not describe a tree.
         """
         ...
 
@@ -61,13 +66,32 @@ def check_tokens(name: str, tokens: Sequence[int], vocabulary_size: int) -> None
             raise ValueError(f"{name}[{index}] is {token}; allowed are token ids from 0 to {vocabulary_size - 1}")
 
 
-def check_extend(tokens: Sequence[int], length: int, vocabulary_size: int, context_length: int) -> None:
+def check_extend(
+    tokens: Sequence[int],
+    length: int,
+    vocabulary_size: int,
+    context_length: int,
+    tree: Sequence[int] = (),
+    parents: Sequence[int] = (),
+) -> None:
     """The checks every `State.extend` makes before it computes anything."""
     if len(tokens) < 1:
         raise ValueError("tokens: none given; extend needs at least one")
     check_tokens("tokens", tokens, vocabulary_size)
     if length + len(tokens) > context_length:
         raise ValueError(f"tokens: {len(tokens)} more after {length}; the context holds {context_length}")
+    check_tokens("tree", tree, vocabulary_size)
+    if len(parents) != len(tree):
+        raise ValueError(f"parents: {len(parents)} for {len(tree)} tree tokens; allowed is one each")
+    depths = {-1: 0}
+    for node, parent in enumerate(parents):
+        if not -1 <= parent < node:
+            raise ValueError(f"parents[{node}] is {parent}; allowed are -1 (the text) and earlier tree tokens")
+        depths[node] = depths[parent] + 1
+    if length + len(tokens) + max(depths.values()) > context_length:
+        raise ValueError(
+            f"tree: {max(depths.values())} deep after {length + len(tokens)}; the context holds {context_length}"
+        )
 
 
 def check_rewind(length: int, stored: int) -> None:

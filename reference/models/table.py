@@ -92,12 +92,17 @@ class TableState:
     def length(self) -> int:
         return len(self._tokens)
 
-    def extend(self, tokens: Sequence[int]) -> NDArray[np.float64]:
+    def extend(
+        self, tokens: Sequence[int], tree: Sequence[int] = (), parents: Sequence[int] = ()
+    ) -> NDArray[np.float64]:
         model, before = self._model, len(self._tokens)
-        check_extend(tokens, before, model.vocabulary_size, model.context_length)
+        check_extend(tokens, before, model.vocabulary_size, model.context_length, tree, parents)
         self._tokens.extend(tokens)
         ends = range(before + 1, len(self._tokens) + 1)
-        return np.stack([model.logits(tuple(self._tokens[:end])) for end in ends])
+        prefixes = [tuple(self._tokens[:end]) for end in ends]
+        for token, parent in zip(tree, parents, strict=True):
+            prefixes.append((*prefixes[parent + len(tokens)], token))  # parent -1 is the last of the tokens
+        return np.stack([model.logits(prefix) for prefix in prefixes])
 
     def rewind(self, length: int) -> None:
         check_rewind(length, len(self._tokens))

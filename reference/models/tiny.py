@@ -66,11 +66,11 @@ class TinyState:
         return self._cache.length
 
     @torch.inference_mode()
-    def extend(self, tokens: Sequence[int]) -> Tensor:
+    def extend(self, tokens: Sequence[int], tree: Sequence[int] = (), parents: Sequence[int] = ()) -> Tensor:
         model = self._model
-        check_extend(tokens, self.length, model.vocabulary_size, model.context_length)
-        new = torch.tensor([list(tokens)], dtype=torch.int64, device=self._device)  # (1, T)
-        return model.network(new, self._cache)[0]  # (T, V)
+        check_extend(tokens, self.length, model.vocabulary_size, model.context_length, tree, parents)
+        new = torch.tensor([[*tokens, *tree]], dtype=torch.int64, device=self._device)  # (1, T + N)
+        return model.network(new, self._cache, parents=parents)[0]  # (T + N, V)
 
     def rewind(self, length: int) -> None:
         check_rewind(length, self.length)

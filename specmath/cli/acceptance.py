@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from specmath import draft_laws, rules
+from specmath.cli.checkpoint import open_checkpoint
+from specmath.cli.chunk import Work
+from specmath.cli.clusters import BACKENDS, CLUSTERS, Workers
 from specmath.cli.command import Command, UsageError
 from specmath.cli.discovery import OWN
 from specmath.cli.dump import SUFFIXES, open_dump
 from specmath.cli.laws import Pair, Sampler, pair
 from specmath.cli.progress import progress
-from specmath.comparison import LEVEL, OPTIMAL, Plan, Row, Skipped, compare, plan
+from specmath.cli.sweep import chunk_size, sweep
+from specmath.cli.table import Table, document, text
+from specmath.comparison import granule, plan, summary
 from specmath.logits import check_options
-
-SCHEMA_VERSION = 1
-ROUNDING = 1e-12  # corrections below this are the rounding of a float64 sum, and no news
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",  # its absence is reported in run, with a hint at where it went
-        help="a .npz or .safetensors file with the arrays target and draft, both (contexts, vocabulary)",
+        help="arrays target and draft, both (contexts, vocabulary): a .npz or .safetensors file, a folder with "
+        "target.npy and draft.npy, or one .npy file (2, contexts, vocabulary)",
     )
     parser.add_argument(
         "--n", nargs="+", type=_count, default=[1, 2, 4, 8], metavar="N", help="candidates at a node (default 1 2 4 8)"
@@ -60,6 +64,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draws per context for rules without a formula (default 256)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, as acceptance.schema.json tells")
+    _add_sweep_arguments(parser)
+
+
+def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("large files", "The numbers depend on none of these options.")
+    group.add_argument(
+        "--resume",
+        metavar="FOLDER",
+        help="keep finished chunks in this folder, and go on from those it holds; it is made if need be",
+    )
+    group.add_argument(
+        "--chunk",
+        type=_count,
+        metavar="C",
+        help="contexts read, sent and kept at once, rounded up to what is computed together (default: 131072 entries)",
+    )
+    group.add_argument(
+        "--jobs", type=_count, metavar="J", help="workers to start (default 1; of a local cluster: one a core)"
+    )
+    group.add_argument(
+        "--backend", choices=BACKENDS, help="how joblib runs them: processes (default), threads, or a cluster"
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a running cluster, such as tcp://host:8786 (dask) or auto (ray); default: one on this machine",
+    )
+    group.add_argument(
+        "--send-rows", action="store_true", help="send rows to the workers: for those that do not see the file"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,20 +106,74 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.replicates < 2:
         raise UsageError("--replicates is 1; allowed are whole numbers >= 2")
     todo = plan(arguments.n, arguments.drafts, arguments.rules)
+    workers = _workers(arguments)
     path = Path(arguments.file)
-    with open_dump(path) as arrays:
-        dump = pair(path, arrays, sampler)
-        bar = partial(progress, total=dump.block_count * len(todo.jobs), label="acceptance")
-        try:
-            rows = compare(dump.blocks(), todo, seed=arguments.seed, replicates=arguments.replicates, watch=bar)
-        except ValueError as error:
-            raise ValueError(_in_file(path, str(error))) from error
-    print(_json(arguments, dump, todo, rows) if arguments.json else _text(arguments, dump, todo, rows))
+    try:
+        with open_dump(path) as arrays, ExitStack() as stack:
+            dump = pair(path, arrays, sampler)
+            dump.note_laws()
+            work = Work(dump.source, dump.vocabulary, todo, arguments.seed, arguments.replicates)
+            kept = None
+            if arguments.resume is not None:
+                kept = stack.enter_context(open_checkpoint(Path(arguments.resume), _described(dump, work)))
+            elif work.source.mapped is not None and dump.target.checksum:  # streams are checked when they are read
+                for _ in progress(dump.pieces(), total=dump.piece_count, label="checking"):
+                    pass
+            chunk = chunk_size(dump.vocabulary, arguments.chunk)
+            parts = sweep(dump, work, chunk=chunk, workers=workers, checkpoint=kept)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise ValueError(_in_file(arguments, str(error))) from error
+    table = Table(
+        arguments.file,
+        dump.contexts,
+        dump.vocabulary,
+        sampler,
+        arguments.seed,
+        arguments.replicates,
+        max(part.correction for part in parts) if sampler is None else None,
+        todo,
+        summary(todo, parts),
+    )
+    print(json.dumps(document(table), indent=2, allow_nan=False) if arguments.json else text(table))
     return 0
 
 
-def _in_file(path: Path, message: str) -> str:
-    return message if message.startswith(f"{path}: ") else f"{path}: {message}"
+def _workers(arguments: argparse.Namespace) -> Workers:
+    if arguments.scheduler is not None:
+        if arguments.backend not in CLUSTERS:
+            raise UsageError(f"--scheduler is allowed with --backend {' or '.join(CLUSTERS)} only")
+        if arguments.backend == "dask" and arguments.jobs is not None:
+            raise UsageError("--jobs is allowed without --scheduler only: a running Dask cluster has its workers")
+    if arguments.send_rows and arguments.backend is None and arguments.jobs is None:
+        raise UsageError("--send-rows is allowed with --jobs or --backend only")
+    return Workers(arguments.jobs, arguments.backend, arguments.scheduler, arguments.send_rows)
+
+
+def _described(dump: Pair, work: Work) -> dict[str, Any]:
+    """Everything the numbers depend on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in progress(dump.pieces(), total=dump.piece_count, label="reading"):
+        digest.update(piece)
+    return {
+        **work.versions,
+        "content": digest.hexdigest(),
+        "shape": [dump.contexts, dump.vocabulary],
+        "dtypes": [f"{one.dtype} {one.code.str}{' columns' * one.fortran}" for one in (dump.target, dump.draft)],
+        "logits": None if dump.sampler is None else asdict(dump.sampler),
+        "rows": [list(job) for job in work.todo.jobs],
+        "seed": work.seed,
+        "replicates": work.replicates,
+        "granule": granule(dump.vocabulary),
+    }
+
+
+def _in_file(arguments: argparse.Namespace, message: str) -> str:
+    """The message, with the name of the dump in front where it names neither a file nor an option."""
+    path = Path(arguments.file)
+    known = (f"{path}: ", f"{path}/", *([str(Path(arguments.resume))] if arguments.resume else []), "--")
+    return message if message.startswith(known) else f"{path}: {message}"
 
 
 def _sampler(arguments: argparse.Namespace) -> Sampler | None:
@@ -105,62 +193,6 @@ def _sampler(arguments: argparse.Namespace) -> Sampler | None:
     temperature = 1.0 if arguments.temperature is None else arguments.temperature
     check_options(temperature, arguments.top_k, arguments.top_p)
     return Sampler(temperature, arguments.top_k, arguments.top_p)
-
-
-def _json(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row, ...]) -> str:
-    document: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "file": arguments.file,
-        "contexts": dump.contexts,
-        "vocabulary": dump.vocabulary,
-        "interval": {"level": LEVEL, "method": "student-t over contexts"},
-        "monte_carlo": {"seed": arguments.seed, "replicates": arguments.replicates},
-        "logits": None if dump.sampler is None else asdict(dump.sampler),
-        "correction": max(dump.corrections, default=None),
-        "rows": [asdict(row) for row in rows],
-        "skipped": [asdict(entry) for entry in todo.skipped],
-    }
-    return json.dumps(document, indent=2, allow_nan=False)
-
-
-def _text(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row, ...]) -> str:
-    contexts = "1 context" if dump.contexts == 1 else f"{dump.contexts} contexts"
-    head = f"{arguments.file}: {contexts}, {dump.vocabulary} tokens"
-    cells = [("drafts", "n", "rule", "acceptance", "95 % interval", "gap", "method")]
-    for row in rows:
-        between = "-" if row.low is None or row.high is None else f"{row.low:.4f} .. {row.high:.4f}"
-        gap = "" if row.rule == OPTIMAL else f"{row.gap:.4f}".replace("-0.0000", "0.0000")
-        cells.append((row.drafts, str(row.n), row.rule, f"{row.acceptance:.4f}", between, gap, row.method))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [head, ""]
-    for i, line in enumerate(cells):
-        if i > 1 and line[2] == OPTIMAL:
-            lines.append("")
-        drafts, n, rule, mean, between, gap, method = (cell.ljust(w) for cell, w in zip(line, widths, strict=True))
-        numbers = [cell.strip().rjust(len(cell)) for cell in (n, mean, gap)]
-        lines.append("  ".join([drafts, numbers[0], rule, numbers[1], between, numbers[2], method]).rstrip())
-    lines += ["", *_notes(arguments, dump, todo, rows)]
-    return "\n".join(lines)
-
-
-def _notes(arguments: argparse.Namespace, dump: Pair, todo: Plan, rows: tuple[Row, ...]) -> list[str]:
-    notes = ["gap: optimal minus acceptance"]
-    if dump.contexts > 1:
-        notes.append("95 % interval: Student t over the contexts, taken as independent")
-    estimated = [row.monte_carlo_error for row in rows if row.method == "monte-carlo"]
-    if estimated:
-        notes.append(
-            f"monte-carlo: {arguments.replicates} replicates a context, seed {arguments.seed}; "
-            f"standard error of a mean at most {max(estimated):.1g}"
-        )
-    if max(dump.corrections, default=0.0) > ROUNDING:
-        notes.append(f"laws were scaled to sum to one; the largest |sum - 1| was {max(dump.corrections):.1g}")
-    missing: dict[tuple[str, str], list[Skipped]] = {}
-    for entry in todo.skipped:
-        missing.setdefault((entry.rule, entry.drafts), []).append(entry)
-    for (rule, drafts), entries in missing.items():
-        notes.append(f"no row for {rule}, {drafts}, n = {', '.join(str(e.n) for e in entries)}: {entries[0].reason}")
-    return notes
 
 
 def _count(word: str) -> int:

@@ -36,6 +36,7 @@ EXTRAS = {
     "jax": "jax",
     "cvxpy": "lp",
     "matplotlib": "plot",
+    "joblib": "sweep",
 }
 """Library -> the extra of this distribution that installs it."""
 

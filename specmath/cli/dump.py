@@ -1,12 +1,11 @@
-"""Reading dumps of laws or logits, a few contexts at a time: .npz and .safetensors."""
+"""Dumps of laws or logits, opened: .npz, .npy and .safetensors files, and folders of .npy files."""
 
 from __future__ import annotations
 
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -14,72 +13,30 @@ from typing import IO, Any
 import numpy as np
 
 from specmath.cli.safetensors import Slot, read_header
+from specmath.cli.stored import FLOATS, Stored
 
-SUFFIXES = (".npz", ".safetensors")
-FLOATS = ("float16", "bfloat16", "float32", "float64")
+SUFFIXES = (".npz", ".npy", ".safetensors")
 _SAFETENSORS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # as zipfile raises them
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An array that lies in a file.
-
-    Attributes
-    ----------
-    name : the file and the array, for messages.
-    shape, dtype : as stored; ``dtype`` is one of `FLOATS`, or another type's name, which cannot be read.
-    code : numpy's type of the stored entries; the bits of bfloat16 are taken as 16-bit integers.
-    open : a new stream at the array's first byte.
-    fortran : whether columns lie one after the other.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    code: np.dtype[Any]
-    open: Callable[[], IO[bytes]]
-    fortran: bool = False
-
-    def blocks(self, rows: int) -> Iterator[np.ndarray[Any, Any]]:
-        """The rows of a two-dimensional array, up to ``rows`` at a time, each block (count, V) in native floats.
-
-        bfloat16 becomes float32, exactly. Raises ValueError when the file ends before the array does.
-        """
-        count, width = self.shape
-        with self.open() as stream:
-            if self.fortran:  # rows are scattered over the file, so all of it is needed at once
-                whole = self._decode(stream, count * width).reshape(width, count).T
-                yield from (whole[i : i + rows] for i in range(0, count, rows))
-                return
-            for first in range(0, count, rows):
-                held = min(rows, count - first)
-                yield self._decode(stream, held * width).reshape(held, width)
-
-    def _decode(self, stream: IO[bytes], entries: int) -> np.ndarray[Any, Any]:
-        wanted = entries * self.code.itemsize
-        try:
-            raw = stream.read(wanted)
-        except _UNREADABLE as error:
-            raise ValueError(f"{self.name}: cannot be read: {error}") from error
-        if len(raw) != wanted:
-            raise ValueError(f"{self.name}: truncated: the file ends before the array does")
-        values = np.frombuffer(raw, dtype=self.code)
-        if self.dtype == "bfloat16":  # the upper half of a float32
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(self.code.newbyteorder("="), copy=False)
 
 
 @contextmanager
 def open_dump(path: Path) -> Iterator[dict[str, Stored]]:
-    """The arrays of an .npz or .safetensors file by name, open while the context lasts; no pickles are ever loaded.
+    """The arrays of a dump by name, open while the context lasts; no pickles are ever loaded.
 
-    Raises ValueError, naming the file and what is wrong, for another suffix or a file that is not what its suffix
-    says; OSError when it cannot be opened.
+    A dump is an .npz or .safetensors file, a folder with one .npy file an array, or one .npy file of shape (2,
+    contexts, V) that holds target and draft in this order. Raises ValueError, naming the file and what is wrong, for
+    another suffix or a file that is not what its suffix says; OSError when it cannot be opened.
     """
     suffix = path.suffix.lower()
-    if suffix == ".safetensors":
+    if path.is_dir():
+        found = {one.stem: _plain(one) for one in sorted(path.glob("*.npy"))}
+        if not found:
+            raise ValueError(f"{path}: a folder without .npy files; expected are target.npy and draft.npy")
+        yield found
+    elif suffix == ".safetensors":
         yield {name: _tensor(path, name, slot) for name, slot in read_header(path).items()}
+    elif suffix == ".npy":
+        yield _halves(path, _plain(path))
     elif suffix == ".npz":
         with path.open("rb") as stream:
             try:
@@ -90,50 +47,106 @@ def open_dump(path: Path) -> Iterator[dict[str, Stored]]:
             with archive:
                 yield dict(_members(path, archive))
     else:
-        raise ValueError(f"{path}: suffix {suffix!r}; allowed are {' and '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: suffix {suffix!r}; allowed are {', '.join(SUFFIXES)}, and folders of .npy files")
+
+
+def _at(path: str, start: int) -> IO[bytes]:
+    stream = open(path, "rb")  # noqa: SIM115  the caller closes it
+    stream.seek(start)
+    return stream
+
+
+def _in_file(
+    path: Path, name: str, start: int, shape: tuple[int, ...], dtype: str, code: np.dtype[Any], fortran: bool = False
+) -> Stored:
+    place = str(path.resolve()), path.stat().st_size, start
+    return Stored(name, shape, dtype, code, partial(_at, place[0], start), place, fortran=fortran)
 
 
 def _tensor(path: Path, name: str, slot: Slot) -> Stored:
     dtype = _SAFETENSORS.get(slot.kind, slot.kind)
     code = np.dtype("<u2") if dtype == "bfloat16" else np.dtype(dtype if dtype in FLOATS else "u1").newbyteorder("<")
+    return _in_file(path, f"{path}: {name}", slot.start, slot.shape, dtype, code)
 
-    def opened() -> IO[bytes]:
-        stream = path.open("rb")
-        stream.seek(slot.start)
-        return stream
 
-    return Stored(f"{path}: {name}", slot.shape, dtype, code, opened)
+def _plain(path: Path) -> Stored:
+    """A .npy file; what it holds is told by its header."""
+    with path.open("rb") as stream:
+        start, shape, fortran, code = _checked_header(str(path), stream, path.stat().st_size)
+    return _in_file(path, str(path), start, shape, _type(code), code, fortran)
+
+
+def _halves(path: Path, both: Stored) -> dict[str, Stored]:
+    """Target and draft of one .npy file (2, contexts, V)."""
+    if len(both.shape) != 3 or both.shape[0] != 2:
+        raise ValueError(f"{path}: shape {both.shape}; a single .npy file must be (2, contexts, vocabulary)")
+    if both.fortran:
+        raise ValueError(f"{path}: stored column by column; save numpy.ascontiguousarray of it")
+    _, _, start = both.place or ("", 0, 0)
+    half = both.bytes // 2
+    return {
+        name: _in_file(path, f"{path}: {name}", start + i * half, both.shape[1:], both.dtype, both.code)
+        for i, name in enumerate(("target", "draft"))
+    }
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, Stored]]:
     for entry in archive.infolist():
         if entry.filename.endswith(".npy"):
             name = entry.filename.removesuffix(".npy")
-            yield name, _member(f"{path}: {name}", archive, entry)
+            yield name, _member(path, f"{path}: {name}", archive, entry)
 
 
-def _member(where: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Stored:
-    """One .npy file inside the archive; what it holds is told by its header."""
+def _member(path: Path, where: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Stored:
+    """One .npy file inside the archive."""
     try:
-        with archive.open(entry) as stream:
-            shape, fortran, code = _npy_header(stream)
-            start = stream.tell()
-    except Exception as error:  # numpy lets the errors of Python's tokenizer and parser through
+        stream = archive.open(entry)
+    except Exception as error:
         raise ValueError(f"{where}: cannot be read: {error or type(error).__name__}") from None
-    if min(shape, default=0) < 0:
-        raise ValueError(f"{where}: shape {shape}; lengths are never negative")
-    if not code.hasobject and start + prod(shape) * code.itemsize != entry.file_size:
-        raise ValueError(
-            f"{where}: shape {shape} of {code} takes {prod(shape) * code.itemsize} bytes, "
-            f"the file holds {entry.file_size - start}"
-        )
+    with stream:
+        start, shape, fortran, code = _checked_header(where, stream, entry.file_size)
 
     def opened() -> IO[bytes]:
         stream = archive.open(entry)
         _npy_header(stream)
         return stream
 
-    return Stored(where, shape, "object" if code.hasobject else str(code.name), code, opened, fortran)
+    place = None
+    if entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size:
+        size = path.stat().st_size
+        begin = _first_byte(path, entry) + start
+        if begin + entry.file_size - start > size:
+            raise ValueError(f"{where}: truncated: the file ends before the array does")
+        place = str(path.resolve()), size, begin
+    return Stored(where, shape, _type(code), code, opened, place, checksum=True, fortran=fortran)
+
+
+def _first_byte(path: Path, entry: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin: after its own header, whose length differs from that in the directory."""
+    with path.open("rb") as stream:
+        stream.seek(entry.header_offset)
+        header = stream.read(30)  # zipfile looked at it already when it opened the member
+    return entry.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+
+
+def _type(code: np.dtype[Any]) -> str:
+    return "object" if code.hasobject else str(code.name)
+
+
+def _checked_header(where: str, stream: IO[bytes], size: int) -> tuple[int, tuple[int, ...], bool, np.dtype[Any]]:
+    """Length of a .npy header, shape, order and type, once they agree with the ``size`` of the file."""
+    try:
+        shape, fortran, code = _npy_header(stream)
+        start = stream.tell()
+    except Exception as error:  # numpy lets the errors of Python's tokenizer and parser through
+        raise ValueError(f"{where}: cannot be read: {error or type(error).__name__}") from None
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{where}: shape {shape}; lengths are never negative")
+    if not code.hasobject and start + prod(shape) * code.itemsize != size:
+        raise ValueError(
+            f"{where}: shape {shape} of {code} takes {prod(shape) * code.itemsize} bytes, the file holds {size - start}"
+        )
+    return start, shape, fortran, code
 
 
 def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

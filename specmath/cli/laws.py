@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from specmath.arrays import check_law
-from specmath.cli.dump import FLOATS, Stored
+from specmath.cli.stored import FLOATS, PIECE, Mapped, Stored
+from specmath.comparison import granule
 from specmath.logits import law_from_logits
-
-ENTRIES, ROWS = 2**20, 256
-"""Most entries, and most contexts, of one block: what bounds the memory whatever the file's size."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +26,59 @@ class Sampler:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a worker, perhaps another process, needs to make laws of stored rows.
+
+    ``names`` are those of target and draft, for messages; ``mapped`` is where their rows lie, None when they are
+    compressed; ``sampler`` is None when the rows are laws already.
+    """
+
+    names: tuple[str, str]
+    mapped: tuple[Mapped, Mapped] | None
+    sampler: Sampler | None
+
+    def rows(self, first: int, stop: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Rows ``first`` to ``stop - 1`` of target and draft as stored; ValueError when they are compressed."""
+        if self.mapped is None:
+            raise ValueError(f"{self.names[0]}: is compressed and cannot be read from the middle")
+        target, draft = self.mapped
+        return target.rows(first, stop), draft.rows(first, stop)
+
+    def laws(
+        self, first: int, target: np.ndarray[Any, Any], draft: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], float]:
+        """Checked laws in float64 and the largest |sum - 1| there was (0 for logits); ``first`` numbers the rows."""
+        checked_target, one = self._laws(self.names[0], target, first)
+        checked_draft, other = self._laws(self.names[1], draft, first)
+        return checked_target, checked_draft, max(one, other)
+
+    def _laws(self, name: str, block: np.ndarray, first: int) -> tuple[np.ndarray, float]:
+        try:
+            return self._convert(block)
+        except ValueError:
+            for i, row in enumerate(block):  # which context it was
+                try:
+                    self._convert(row)
+                except ValueError as error:
+                    what = str(error).partition(": ")[2]
+                    hint = "; did you mean --logits?" if self.sampler is None and (block < 0).any() else ""
+                    raise ValueError(f"{name}: context {first + i}: {what}{hint}") from None
+            raise
+
+    def _convert(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        if self.sampler is not None:
+            return law_from_logits(rows, **asdict(self.sampler)), 0.0
+        checked = check_law("law", rows)
+        return checked.values, checked.correction or 0.0
+
+
+@dataclass(frozen=True)
 class Pair:
     """Target and draft in a dump, of one shape (contexts, vocabulary); ``sampler`` is None when they are laws."""
 
     target: Stored
     draft: Stored
     sampler: Sampler | None
-    corrections: list[float] = field(default_factory=list)
-    """|sum - 1| of each block of laws that was read, before it was scaled; empty for logits."""
 
     @property
     def contexts(self) -> int:
@@ -46,46 +89,52 @@ class Pair:
         return self.target.shape[1]
 
     @property
-    def rows(self) -> int:
-        """Contexts in one block."""
-        return max(1, min(ROWS, ENTRIES // self.vocabulary))
+    def source(self) -> Source:
+        """What workers need."""
+        target, draft = self.target.mapped, self.draft.mapped
+        mapped = None if target is None or draft is None else (target, draft)
+        return Source((self.target.name, self.draft.name), mapped, self.sampler)
+
+    def note_laws(self) -> None:
+        """One line on stderr when arrays that were called logits begin with laws."""
+        for stored in (self.target, self.draft) if self.sampler is not None else ():
+            if looks_like_laws(next(stored.blocks(min(granule(self.vocabulary), self.contexts)))):
+                note = "the first rows are laws already; --logits takes the softmax of them"
+                print(f"note: {stored.name}: {note}", file=sys.stderr)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All stored bytes of target and draft, a piece at a time, with a check of the file's own checksums."""
+        yield from self.target.scan()
+        yield from self.draft.scan()
 
     @property
-    def block_count(self) -> int:
-        return -(-self.contexts // self.rows)
+    def piece_count(self) -> int:
+        """How many `pieces` there are."""
+        return -(-self.target.bytes // PIECE) - (-self.draft.bytes // PIECE)
 
-    def blocks(self) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        """Checked laws of target and draft in float64, up to `rows` contexts at a time."""
-        first = 0
-        both = zip(self.target.blocks(self.rows), self.draft.blocks(self.rows), strict=True)
-        for target, draft in both:
-            yield self._laws(self.target.name, target, first), self._laws(self.draft.name, draft, first)
-            first += len(target)
+    def chunks(
+        self, ranges: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[int, int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]]:
+        """(first, stop, stored rows of target and draft) for rising ranges of contexts, one held at a time.
 
-    def _laws(self, name: str, block: np.ndarray[Any, Any], first: int) -> np.ndarray[Any, Any]:
-        sampler = self.sampler
-        if sampler is not None and first == 0 and looks_like_laws(block):
-            print(f"note: {name}: every row is a law already; --logits takes the softmax of it", file=sys.stderr)
-
-        def convert(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            if sampler is not None:
-                options = {"temperature": sampler.temperature, "top_k": sampler.top_k, "top_p": sampler.top_p}
-                return law_from_logits(rows, **options)
-            checked = check_law("law", rows)
-            self.corrections.append(checked.correction or 0.0)
-            return checked.values
-
-        try:
-            return convert(block)
-        except ValueError:
-            for i, row in enumerate(block):  # which context it was
-                try:
-                    convert(row)
-                except ValueError as error:
-                    what = str(error).partition(": ")[2]
-                    hint = "; did you mean --logits?" if sampler is None and (block < 0).any() else ""
-                    raise ValueError(f"{name}: context {first + i}: {what}{hint}") from None
-            raise
+        Compressed arrays are read from their beginning to their end, so that checksums are looked at.
+        """
+        if self.source.mapped is not None:
+            yield from ((first, stop, self.source.rows(first, stop)) for first, stop in ranges)
+            return
+        size, wanted = granule(self.vocabulary), iter(ranges)
+        first, stop = next(wanted, (self.contexts, self.contexts))
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        both = zip(self.target.blocks(size), self.draft.blocks(size), strict=True)
+        for start, rows in zip(range(0, self.contexts, size), both, strict=True):
+            if start < first:
+                continue
+            held.append(rows)
+            if start + len(rows[0]) >= stop:
+                target, draft = (np.concatenate([one[i] for one in held]) for i in (0, 1))
+                held.clear()
+                yield first, stop, (target, draft)
+                first, stop = next(wanted, (self.contexts, self.contexts))
 
 
 def pair(path: Path, arrays: dict[str, Stored], sampler: Sampler | None) -> Pair:
@@ -116,7 +165,7 @@ def _two_axes(stored: Stored) -> Stored:
         raise ValueError(f"{stored.name}: shape {stored.shape}: {empty}")
     if len(stored.shape) == 2:
         return stored
-    return Stored(stored.name, (1, *stored.shape), stored.dtype, stored.code, stored.open)
+    return replace(stored, shape=(1, *stored.shape))
 
 
 def _check_type(stored: Stored, logits: bool) -> None:

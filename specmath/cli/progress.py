@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
@@ -16,54 +17,90 @@ DELAY = 2.0
 INTERVAL = 0.25
 """Seconds between two drawings."""
 
+LINES = 60.0
+"""Seconds between two plain lines where the stream is no terminal, as in the log of a batch job."""
+
 WIDTH = 30
+
+
+class Bar:
+    """A bar on ``stream`` (stderr) that appears once the work has lasted over `DELAY` seconds, and is wiped in the end.
+
+    Where the stream is not a terminal, a plain line is written every `LINES` seconds instead, and stays. ``total`` is
+    the number of steps; without it only a count is shown.
+
+    >>> with Bar(total=3, label="contexts") as bar:
+    ...     bar.advance()
+    ...     bar.advance(2)
+    >>> bar.done
+    3
+    """
+
+    def __init__(self, *, total: int | None = None, label: str = "", stream: TextIO | None = None) -> None:
+        self.done = 0
+        self._total, self._label = total, label
+        self._out = sys.stderr if stream is None else stream  # None where there is no console at all
+        self._begun = self._told = time.monotonic()
+        self._finished = threading.Event()
+        self._painter: threading.Thread | None = None
+        self._length = 0
+
+    def advance(self, count: int = 1) -> None:
+        """``count`` more steps are done."""
+        self.done += count
+        if self._painter is None and self._out is not None and time.monotonic() - self._told >= LINES:
+            self._told = time.monotonic()
+            self._out.write(self._line() + "\n")
+            self._out.flush()
+
+    def __enter__(self) -> Bar:
+        self._begun = self._told = time.monotonic()
+        if self._out is not None and self._out.isatty():
+            # A thread draws, so that the bar also appears and its clock also moves during one long step.
+            self._painter = threading.Thread(target=self._draw, args=(self._out,), daemon=True)
+            self._painter.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._painter is None or self._out is None:
+            return
+        self._finished.set()
+        self._painter.join()
+        if self._length:
+            self._out.write("\r" + " " * self._length + "\r")
+            self._out.flush()
+
+    def _draw(self, out: TextIO) -> None:
+        wait = DELAY
+        while not self._finished.wait(wait):
+            text = self._line()
+            out.write("\r" + text.ljust(self._length))
+            out.flush()
+            self._length = max(self._length, len(text))
+            wait = INTERVAL
+
+    def _line(self) -> str:
+        return line(self.done, self._total, self._label, time.monotonic() - self._begun)
 
 
 def progress(
     iterable: Iterable[Item], *, total: int | None = None, label: str = "", stream: TextIO | None = None
 ) -> Iterator[Item]:
-    """The items of ``iterable``, with a bar on ``stream`` (stderr) once the work has lasted over `DELAY` seconds.
+    """The items of ``iterable``, with a `Bar` that counts them.
 
-    ``total`` is the number of items (``len(iterable)`` when left out and known; without it only a count is shown).
-    Nothing is written when the stream is not a terminal. The bar is wiped when the work ends, also by an error.
+    ``total`` is the number of items (``len(iterable)`` when left out and known).
 
     >>> list(progress([1, 2, 3], label="contexts"))
     [1, 2, 3]
     """
-    out = sys.stderr if stream is None else stream
-    if out is None or not out.isatty():  # stderr is None where there is no console at all
-        yield from iterable
-        return
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)  # type: ignore[arg-type]
-    done = 0
-    length = 0
-    begun = time.monotonic()
-    finished = threading.Event()
-
-    def draw() -> None:
-        nonlocal length
-        wait = DELAY
-        while not finished.wait(wait):
-            text = line(done, total, label, time.monotonic() - begun)
-            out.write("\r" + text.ljust(length))
-            out.flush()
-            length = max(length, len(text))
-            wait = INTERVAL
-
-    # A thread draws, so that the bar also appears and its clock also moves during one long item.
-    painter = threading.Thread(target=draw, daemon=True)
-    painter.start()
-    try:
+    with Bar(total=total, label=label, stream=stream) as bar:
         for item in iterable:
             yield item
-            done += 1
-    finally:
-        finished.set()
-        painter.join()
-        if length:
-            out.write("\r" + " " * length + "\r")
-            out.flush()
+            bar.advance()
 
 
 def line(done: int, total: int | None, label: str, seconds: float) -> str:

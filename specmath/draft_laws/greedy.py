@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.law import DraftLaw
-from specmath.draws import categorical, ones_hot, ranked
+from specmath.draws import categorical, likeliest, ones_hot
 from specmath.exact import Chance, Number
 
 
@@ -18,7 +18,7 @@ def fixed_tokens(draft: Sequence[Number], n: int) -> tuple[int, ...]:
 def rest(draft: Array, n: int) -> tuple[Array, Array, Array]:
     """Fixed tokens (..., n - 1), their boolean membership (..., V), and the law of the last draft (..., V)."""
     xp = namespace(draft)
-    top = ranked(draft)[..., : n - 1]
+    top = likeliest(draft, n - 1)
     fixed = xp.zeros_like(draft, dtype=xp.bool)
     for j in range(n - 1):
         fixed = fixed | ones_hot(top[..., j], draft.shape[-1], xp)
@@ -52,7 +52,7 @@ def possible(draft: Array, tokens: Array) -> Array:
     n = tokens.shape[-1]
     if n > draft.shape[-1]:
         return xp.zeros_like(tokens[..., 0], dtype=xp.bool)
-    top = xp.astype(ranked(draft)[..., : n - 1], tokens.dtype)
+    top = xp.astype(likeliest(draft, n - 1), tokens.dtype)
     fixed = xp.all(tokens[..., :-1] == top, axis=-1)
     return fixed & xp.all(tokens[..., -1:] != top, axis=-1)
 

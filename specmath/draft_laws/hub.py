@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import fixed_tokens, rest
 from specmath.draft_laws.law import DraftLaw
-from specmath.draws import categorical, ranked, stack_last, take
+from specmath.draws import categorical, likeliest, stack_last, take
 from specmath.exact import Chance, Number
 
 
@@ -37,7 +37,7 @@ def inside(draft: Array, n: int, members: Array) -> Array:
 
 def possible(draft: Array, tokens: Array) -> Array:
     xp = namespace(tokens)
-    hub = xp.astype(ranked(draft)[..., :1], tokens.dtype)
+    hub = xp.astype(likeliest(draft, 1), tokens.dtype)
     return xp.sum(xp.astype(tokens == hub, xp.int64), axis=-1) == 1
 
 

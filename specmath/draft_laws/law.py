@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from specmath import exact
-from specmath.arrays import Array, check_count, is_concrete, to_numpy
+from specmath.arrays import Array, check_count, is_concrete, namespace, to_numpy
 from specmath.exact import Chance, Law, Number
 
 
@@ -59,7 +59,10 @@ class DraftLaw:
         size = draft.shape[-1]
         if not is_concrete(draft):
             return self._check(n, size, "")
-        support = (to_numpy(draft) > 0).sum(axis=-1)
+        if not self.needs(check_count("n", n), 1):
+            return None  # one token is enough, and a law has one
+        xp = namespace(draft)
+        support = to_numpy(xp.sum(xp.astype(draft > 0, xp.int32), axis=-1))
         smallest = int(np.min(support, initial=size))
         row = [int(i) for i in np.argwhere(support == smallest)[0]] if support.size else []
         return self._check(n, smallest, f" (context {row[0] if len(row) == 1 else row})" if row else "")

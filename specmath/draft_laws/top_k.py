@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from specmath.arrays import Array, namespace
 from specmath.draft_laws.greedy import fixed_tokens
 from specmath.draft_laws.law import DraftLaw
-from specmath.draws import ranked, take
+from specmath.draws import likeliest, take
 from specmath.exact import Chance, Number
 
 
@@ -16,12 +16,12 @@ def program(chance: Chance, draft: Sequence[Number], n: int) -> tuple[int, ...]:
 
 
 def sample(draft: Array, n: int, uniforms: Array) -> Array:
-    return ranked(draft)[..., :n]
+    return likeliest(draft, n)
 
 
 def inside(draft: Array, n: int, members: Array) -> Array:
     xp = namespace(draft)
-    top = ranked(draft)[..., :n]
+    top = likeliest(draft, n)
     hit = xp.ones_like(draft[..., 0], dtype=xp.bool)
     for j in range(n):
         hit = hit & take(members, top[..., j])
@@ -32,7 +32,7 @@ def possible(draft: Array, tokens: Array) -> Array:
     xp = namespace(tokens)
     if tokens.shape[-1] > draft.shape[-1]:
         return xp.zeros_like(tokens[..., 0], dtype=xp.bool)
-    return xp.all(tokens == xp.astype(ranked(draft)[..., : tokens.shape[-1]], tokens.dtype), axis=-1)
+    return xp.all(tokens == xp.astype(likeliest(draft, tokens.shape[-1]), tokens.dtype), axis=-1)
 
 
 def _needs(n: int, support: int) -> str:

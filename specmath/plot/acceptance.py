@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from specmath.comparison import OPTIMAL, Row
+from specmath.comparison import OPTIMUM, Row
 from specmath.plot.style import INK, MARKERS, color_of
 
-SIZES = {OPTIMAL: 4.0, "single": 10.0}
+SIZES = {OPTIMUM: 4.0, "single": 10.0}
 """Markers of other size: the single-draft rule is one point that several lines start from."""
 
 
@@ -24,7 +24,7 @@ def acceptance_by_count(axes: Axes, rows: Sequence[Row], drafts: str) -> Axes:
     for rule in dict.fromkeys(row.rule for row in here):
         line = sorted((row for row in here if row.rule == rule), key=lambda row: row.n)
         counts, means = [row.n for row in line], [row.acceptance for row in line]
-        best = rule == OPTIMAL
+        best = rule == OPTIMUM
         axes.plot(
             counts,
             means,
@@ -56,7 +56,7 @@ def gaps(axes: Axes, rows: Sequence[Row], n: int, keys: Sequence[tuple[str, str]
     ``keys`` are the (drafts, rule) that have a place on the axis, so that axes of several n agree; default those with
     this n. ValueError when no row has this n.
     """
-    here = {(row.drafts, row.rule): row for row in rows if row.n == n and row.rule != OPTIMAL}
+    here = {(row.drafts, row.rule): row for row in rows if row.n == n and row.rule != OPTIMUM}
     if not here:
         raise ValueError(f"n is {n}; allowed are those of the rows: {sorted({row.n for row in rows})}")
     shown = list(dict.fromkeys(here if keys is None else keys))

@@ -11,7 +11,8 @@ INK, MUTED, GRID = "#1f2428", "#5f6a72", "#d5dadf"
 """Text and axes; secondary marks; grid lines."""
 
 COLORS = {
-    "optimal": INK,
+    "optimum": INK,
+    "optimal": "#c9a400",
     "single": "#767f87",
     "sampler_match": "#0072b2",
     "naive_list": "#dd9200",
@@ -24,7 +25,8 @@ COLORS = {
 """Rule -> colour."""
 
 MARKERS = {
-    "optimal": "o",
+    "optimum": "o",
+    "optimal": "*",
     "single": "P",
     "sampler_match": "s",
     "naive_list": "^",
@@ -36,7 +38,7 @@ MARKERS = {
 }
 """Rule -> marker."""
 
-SERIES = ("#767f87", "#0072b2", "#d55e00", "#009e73")
+SERIES = ("#767f87", "#0072b2", "#d55e00", "#009e73", "#b5508c", "#7a68c8")
 """Colours of decoders, in their order; the first is the baseline."""
 
 RC: dict[str, Any] = {

@@ -25,16 +25,17 @@ def taken(target: Array, draft: Array, factor: Array) -> Array:
     return xp.where(scaled < draft, scaled, draft)
 
 
-def division_factor(target: Array, draft: Array, n: int) -> Array:
+def division_factor(target: Array, draft: Array, n: int | Array) -> Array:
     """The smallest rho in [1, n] with 1 - (1 - beta(rho))^n <= rho beta(rho), rounded up; shape (...).
 
     The difference of the two sides falls in rho, and any rho above its root is lossless, so the root is approached by
     Newton steps inside a bracket whose upper end, which is returned, satisfies the inequality as computed (for beta
-    below 1e-8 rounding hides the root; the law is then off by less than 1e-16).
+    below 1e-8 rounding hides the root; the law is then off by less than 1e-16). n may be an array (...), of the laws'
+    dtype.
     """
     xp = namespace(target)
     low = xp.ones_like(target[..., 0])
-    high = xp.full_like(low, float(n))
+    high = low * n
 
     def excess(factor: Array) -> Array:
         beta = xp.sum(taken(target, draft, factor), axis=-1)
@@ -87,7 +88,7 @@ def program(chance: Chance, target: Sequence[Number], draft: Sequence[Number], t
     return chance.draw(rest if any(rest) else target)
 
 
-def _residual(target: Array, draft: Array, factor: Array, n: int) -> tuple[Array, Array, Array]:
+def after_rejections(target: Array, draft: Array, factor: Array, n: int | Array) -> tuple[Array, Array, Array]:
     """beta and P(some draft passes its test), both (...), and the law after n rejections (..., V)."""
     xp = namespace(target)
     kept = taken(target, draft, factor)
@@ -105,7 +106,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array) -> Verdict
         token = tokens[..., j]
         accept = (emitted < 0) & (uniforms[..., j] * factor * take(draft, token) < take(target, token))
         emitted = xp.where(accept, token, emitted)
-    return conclude(tokens, emitted, _residual(target, draft, factor, n)[2], uniforms[..., n])
+    return conclude(tokens, emitted, after_rejections(target, draft, factor, n)[2], uniforms[..., n])
 
 
 def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
@@ -115,7 +116,7 @@ def formula(target: Array, draft: Array, n: int, drafts: str) -> Array:
     """
     xp = namespace(target)
     factor = division_factor(target, draft, n)
-    beta, passed, rest = _residual(target, draft, factor, n)
+    beta, passed, rest = after_rejections(target, draft, factor, n)
     missed = xp.broadcast_to((1 - beta)[..., None], draft.shape)
     rejected = ratio(positive_part(draft - target / factor[..., None]), missed)
     rejected = xp.where(rejected > 1, xp.ones_like(rejected), rejected)

@@ -40,7 +40,7 @@ def round_program(
     Nodes rules take ``parents = [-1] * n``, chains ``[-1, 0, 1, ...]``. ``program`` replaces the rule's own one, which
     is how planted defects are examined.
     """
-    verify = rule.program if program is None else program
+    verify = rule.under(drafts).program if program is None else program
 
     def play(chance: Chance) -> tuple[int, ...]:
         tokens, contexts = drafted(chance, draft, parents, drafts)

@@ -96,7 +96,7 @@ def _estimate(
             hit = rule.given(target, draft, tokens)
         else:
             coins = generator.random((*total.shape, rule.uniforms(n)))
-            hit = rule.verify(target, draft, tokens, coins, check=False).accepted >= 0
+            hit = rule.verify(target, draft, tokens, coins, check=False, drafts=drafts).accepted >= 0
         total += hit
         squares += np.square(hit)
     mean = total / replicates

@@ -6,14 +6,19 @@ from typing import get_args
 
 from specmath.rules import (
     block,
+    conditional_transport,
     greedy,
     k_seq,
+    multipath_block,
     naive_list,
+    optimal,
+    optimal_paths,
     recursive,
     recursive_without_replacement,
     sampler_match,
     single,
     spechub,
+    spectr_paths,
     token_wise,
     traversal,
 )
@@ -28,9 +33,14 @@ _MODULES = (
     k_seq,
     greedy,
     spechub,
+    optimal,
     token_wise,
     block,
     traversal,
+    spectr_paths,
+    optimal_paths,
+    multipath_block,
+    conditional_transport,
 )
 _RULES = {module.RULE.name: module.RULE for module in _MODULES}
 
@@ -39,7 +49,7 @@ def names(layout: Layout | None = None) -> tuple[str, ...]:
     """Registered rules, all or those of one layout ("node", "chain", "tree").
 
     >>> names("tree")
-    ('traversal',)
+    ('traversal', 'spectr', 'optimal_paths', 'multipath_block', 'conditional_transport')
     """
     if layout is not None and layout not in get_args(Layout):
         raise ValueError(f"layout is {layout!r}; allowed are {', '.join(map(repr, get_args(Layout)))}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from specmath import draft_laws
@@ -12,6 +13,7 @@ from specmath.draws import categorical, first_match
 from specmath.rules.check import allowed, check_drafted, check_step
 
 Layout = Literal["node", "chain", "tree"]
+Shape = Literal["any", "paths"]
 
 
 class Verdict(NamedTuple):
@@ -57,6 +59,10 @@ class Rule:
         drafts by Monte Carlo where there is no formula.
     tests : names of the accept tests for n drafted tokens, in the order of their uniforms.
     at_least, at_most : smallest and largest n of a node rule, None for any.
+    by_law : whether `program` and `step` take the draft law's name as keyword ``drafts``; `under` fills it in.
+    shape : trees that a tree rule takes: "any", or "paths", chains of one length from the root.
+    same_plan : whether verify has the law of program for all drafted tokens. If not, they select a draft by different
+        plans with one marginal law, and agree on average over the drafts.
     """
 
     name: str
@@ -72,6 +78,9 @@ class Rule:
     tests: Callable[[int], tuple[str, ...]] = lambda n: tuple(f"draft {j}" for j in range(n))
     at_least: int = 1
     at_most: int | None = None
+    by_law: bool = False
+    shape: Shape = "any"
+    same_plan: bool = True
 
     def coins(self, n: int) -> tuple[str, ...]:
         """What each uniform of `verify` decides, in order: the accept tests of n drafted tokens, then the final draw.
@@ -95,6 +104,7 @@ class Rule:
         parents: Array | None = None,
         *,
         check: bool = True,
+        drafts: str | None = None,
     ) -> Verdict:
         """Decide which drafted tokens to keep; batched over leading axes, numpy, torch or jax, no host synchronisation.
 
@@ -112,6 +122,8 @@ class Rule:
         check : look at the values too (sums, NaN, support of the drafts) where that costs no synchronisation, that is
             for concrete host arrays; shapes and dtypes are always checked. Laws are used as given, never scaled: the
             emitted law is the target's up to the |sum - 1| that the check allows.
+        drafts : name of the law that drew the tokens, by default the first that the rule is made for. Only rules with
+            ``by_law`` depend on it; the others treat the tokens of all their draft laws alike.
 
         Returns
         -------
@@ -121,9 +133,11 @@ class Rule:
         Raises
         ------
         ValueError
-            For shapes or libraries that do not fit, half precision, laws that are none, tokens outside the vocabulary
+            For an unknown draft law, shapes or libraries that do not fit, half precision, laws that are none, tokens
+            outside the vocabulary
             or that ``draft`` cannot have produced, siblings with different draft laws.
         """
+        rule = self.under(drafts)
         target, draft = as_array("target", target), as_array("draft", draft)
         tokens, uniforms = as_array("tokens", tokens), as_array("uniforms", uniforms)
         if parents is not None:
@@ -131,9 +145,26 @@ class Rule:
         sizes = (self.at_least, self.at_most)
         check_step(self.layout, self.uniforms, sizes, target, draft, tokens, uniforms, parents, values=check)
         if check and self.layout == "node":
-            check_drafted(self.drafts, draft, tokens)
+            check_drafted(rule.drafts, draft, tokens)
         extra = (parents,) if self.layout == "tree" else ()
-        return self.step(target, draft, to_index(tokens), uniforms, *extra)
+        return rule.step(target, draft, to_index(tokens), uniforms, *extra)
+
+    def under(self, drafts: str | None = None) -> Rule:
+        """The rule for one draft law: itself if it treats all its draft laws alike; see ``by_law``.
+
+        ``drafts`` is by default the first draft law that the rule is made for; ValueError for one it does not verify.
+
+        >>> from specmath import rules
+        >>> rules.get("optimal").under("greedy").drafts, rules.get("single").under("iid").drafts
+        (('greedy',), ('iid',))
+        """
+        drafts = self.drafts[0] if drafts is None else draft_laws.get(drafts).name
+        if not self.by_law:
+            return self
+        if drafts not in self.drafts:
+            raise ValueError(self._refused(drafts))
+        bound = {name: partial(getattr(self, name), drafts=drafts) for name in ("program", "step")}
+        return replace(self, drafts=(drafts,), by_law=False, **bound)
 
     def acceptance(self, target: Array, draft: Array, n: int, drafts: str | None = None) -> Array:
         """P(the emitted token is one of the n drafted ones), shape (...), for laws (..., V).
@@ -154,10 +185,11 @@ class Rule:
         """The draft law's name if this rule verifies n of its drafts losslessly; ValueError otherwise."""
         drafts = self.drafts[0] if drafts is None else draft_laws.get(drafts).name
         if drafts not in self.drafts:
-            raise ValueError(
-                f"rule {self.name!r} does not verify drafts={drafts!r}; allowed are {', '.join(map(repr, self.drafts))}"
-            )
+            raise ValueError(self._refused(drafts))
         n = check_count("n", n)
         if n < self.at_least or (self.at_most is not None and n > self.at_most):
             raise ValueError(f"n is {n}: rule {self.name!r} allows n = {allowed(self.at_least, self.at_most)}")
         return drafts
+
+    def _refused(self, drafts: str) -> str:
+        return f"rule {self.name!r} does not verify drafts={drafts!r}; allowed are {', '.join(map(repr, self.drafts))}"

@@ -68,7 +68,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
     xp = namespace(target)
     size = tokens.shape[-1]
     numbers = xp.cumulative_sum(xp.ones_like(tokens), axis=-1) - 1
-    first, parent = _merge(tokens, xp.broadcast_to(xp.astype(parents, tokens.dtype), tokens.shape))
+    first, parent = merge_siblings(tokens, xp.broadcast_to(xp.astype(parents, tokens.dtype), tokens.shape))
     alive = first == numbers
     goal, left = target, xp.concat([draft, xp.zeros_like(draft[..., :1, :])], axis=-2)
     left = row_of_children(left, parent, alive)
@@ -107,7 +107,7 @@ def step(target: Array, draft: Array, tokens: Array, uniforms: Array, parents: A
         tested = tested | changed
         alive = alive & ~(~done[..., None] & (numbers == child[..., None]))
     last = xp.astype(categorical(row(goal, final), uniforms[..., size]), tokens.dtype)
-    return Verdict(_path(tokens, parent, final, last), final - 1)
+    return Verdict(path_to(tokens, parent, final, last), final - 1)
 
 
 def entry(laws: Array, index: Array, token: Array) -> Array:
@@ -116,7 +116,7 @@ def entry(laws: Array, index: Array, token: Array) -> Array:
     return take(flat, index * laws.shape[-1] + token)
 
 
-def _merge(tokens: Array, parents: Array) -> tuple[Array, Array]:
+def merge_siblings(tokens: Array, parents: Array) -> tuple[Array, Array]:
     """For every drafted token: the first equal sibling (index, itself if none), and the merged parent's node number."""
     xp = namespace(tokens)
     first: list[Array] = []
@@ -149,7 +149,7 @@ def row_of_children(draft: Array, parent: Array, alive: Array) -> Array:
     return xp.stack(chosen, axis=-2)
 
 
-def _path(tokens: Array, parent: Array, final: Array, last: Array) -> Array:
+def path_to(tokens: Array, parent: Array, final: Array, last: Array) -> Array:
     """Tokens from the root to node ``final``, then ``last``, then -1; (..., N + 1)."""
     xp = namespace(tokens)
     size = tokens.shape[-1]

@@ -65,6 +65,28 @@ def linear_program(target: Sequence[Number], law: Mapping[tuple[int, ...], Numbe
     )
 
 
+def cvxpy_dual(target: Sequence[Number], law: Mapping[tuple[int, ...], Number]) -> tuple[Any, Any, Any]:
+    """The dual as (problem, y, z): minimise sum p y + sum P z with y(x) + z(omega) >= 1 for x in omega, y, z >= 0.
+
+    ``y`` has one entry per token, ``z`` one per set of `drafted_sets`, in its order. Solve it with
+    ``problem.solve(solver="HIGHS")``. Needs the extra ``specmath[lp]``. Raises ValueError as `linear_program`.
+
+    Source: hu2025optimal.
+
+    >>> problem, y, z = cvxpy_dual([0.5, 0.5], {(0, 0): 0.25, (0, 1): 0.5, (1, 1): 0.25})
+    >>> round(float(problem.solve(solver="HIGHS")), 9)
+    1.0
+    """
+    import cvxpy
+
+    target, sets = problem(target, law)
+    pairs, _ = _incidence(len(target), list(sets))
+    y, z = cvxpy.Variable(len(target), nonneg=True), cvxpy.Variable(len(sets), nonneg=True)
+    drafted, tokens = (np.array(column) for column in zip(*pairs, strict=True))
+    cost = np.array(target, dtype=float) @ y + np.array(list(sets.values()), dtype=float) @ z
+    return cvxpy.Problem(cvxpy.Minimize(cost), [y[tokens] + z[drafted] >= 1]), y, z
+
+
 def cvxpy_model(matrix: Any, limits: np.ndarray[Any, Any]) -> tuple[Any, Any, Any]:
     """The relaxed primal as (problem, flow variable, capacity constraint); its dual value is (z, y)."""
     import cvxpy

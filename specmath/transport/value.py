@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from specmath import draft_laws
-from specmath.arrays import Array, as_pytree, check_pair, like, namespace, to_numpy
+from specmath.arrays import Array, as_pytree, check_pair, namespace
 from specmath.draft_laws.greedy import rest
-from specmath.draft_laws.without_replacement import prefix_masses
-from specmath.draws import ones_hot, ranked, ratio
+from specmath.draws import likeliest, ones_hot
+from specmath.transport import bounds, independent, prefix
+
+INDEPENDENT = "independent"
+"""Value of ``drafts`` for n different drafters, one law each."""
+
+
+ARRAYS = ("acceptance", "cut", "target", "draft", "gap")
+"""Fields of `Optimum` that are arrays, for `arrays.as_pytree`."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,13 @@ class Optimum:
     Attributes
     ----------
     acceptance : alpha* = 1 + min_H [p(H) - Q(H)], shape (...), Q(H) = P(all n drafts in H).
-    cut : a minimising set H, boolean (..., V). The 0/1 potentials y = 1_H and z(omega) = 1{omega not inside H} are
-        an optimal solution of the dual, so that the cut alone bounds every rule from above.
+    cut : a minimising set H, boolean (..., V).
     n, drafts : the number of candidates and the name of their law.
     correction : largest |sum - 1| of the laws that were handed in, before they were scaled (None under a tracer).
+    target, draft : the laws in float64, scaled once; (..., V), the draft (..., n, V) for different drafters. Under a
+        prefix weight the target is scaled by it.
+    gap : how far ``acceptance`` may lie above the optimum because the search for H was given up, (...); zero for all
+        draft laws but "independent".
     """
 
     acceptance: Array
@@ -33,74 +41,87 @@ class Optimum:
     n: int
     drafts: str
     correction: float | None
+    target: Array
+    draft: Array
+    gap: Array
+
+    @property
+    def token_potentials(self) -> Array:
+        """y = 1_H as 0.0 or 1.0, (..., V): half of an optimal solution of the dual (see `Plan`)."""
+        return namespace(self.cut).astype(self.cut, self.acceptance.dtype)
+
+    def set_potential(self, drafted: Iterable[int]) -> Array:
+        """z = 1 if some token of the drafted set lies outside the cut, else 0; shape (...).
+
+        Together with `token_potentials` it meets y(x) + z(omega) >= 1 for all x in omega.
+
+        >>> best = optimum([0.5, 0.3, 0.2], [0.2, 0.3, 0.5], n=2)
+        >>> best.cut.tolist(), float(best.set_potential({1, 2})), float(best.set_potential({0, 1}))
+        ([False, True, True], 0.0, 1.0)
+        """
+        xp = namespace(self.cut)
+        held = xp.all(xp.stack([self.cut[..., token] for token in drafted]), axis=0)
+        return 1 - xp.astype(held, self.acceptance.dtype)
+
+    @property
+    def rounding(self) -> Array:
+        """What `upper` adds for rounding, (...): a bound of its own floating-point error, see `bounds.upper_bound`."""
+        return bounds.upper_bound(self.target, self.draft, self.n, self.cut, self.drafts).rounding
+
+    @property
+    def upper(self) -> Array:
+        """p(H) + 1 - Q(H) + `rounding`, (...): no lossless rule accepts more; recomputed from the cut alone."""
+        return bounds.upper_bound(self.target, self.draft, self.n, self.cut, self.drafts).value
 
 
-def optimum(target: Array, draft: Array, n: int, drafts: str = "iid") -> Optimum:
+def optimum(target: Array, draft: Array | Sequence[Array], n: int, drafts: str = "iid") -> Optimum:
     """Optimal acceptance alpha* of n drafts against the target, with its cut.
 
     alpha* = 1 + min_H [p(H) - Q(H)] over all token sets H. For "iid" and "without_replacement" a minimiser is a prefix
-    of the tokens in rising order of p/q (one sort); "greedy", "hub" and "top_k" have closed forms.
+    of the tokens in rising order of p/q (one sort); "greedy", "hub" and "top_k" have closed forms. "independent" are
+    n different drafters: ``draft`` is then a sequence of n laws (..., V), or one array (..., n, V), and H is found by
+    submodular minimisation (see `transport.independent`), with ``gap`` as certificate.
 
     Parameters
     ----------
     target, draft : laws (..., V), numpy, torch or jax (or nested lists); checked, then float64.
     n : candidates at the node.
-    drafts : draft law. "without_replacement" is computed on the host (exponential-race integral, O(V n M)).
+    drafts : draft law. "without_replacement" with n > 2 is computed on the host (exponential race; error below 1e-12),
+        also within jax's jit and vmap; "independent" on the host and never under a tracer.
 
     Raises
     ------
     ValueError
-        For arrays that are no laws, n < 1, an unknown draft law, or fewer than n possible tokens where n distinct ones
-        are drafted (naming the first such row).
+        For arrays that are no laws, n < 1, an unknown draft law, fewer than n possible tokens where n distinct ones
+        are drafted (naming the first such row), or another number of drafters than n.
 
     Source: hu2025optimal (subset selection, prefixes of q-convex laws; Section 5 for greedy drafts); proofs in
     docs/theory/optimal_acceptance.md.
 
     >>> round(float(optimum([0.5, 0.3, 0.2], [0.2, 0.3, 0.5], n=2).acceptance), 12)
     0.86
+    >>> round(float(optimum([0.5, 0.5], [[1.0, 0.0], [0.5, 0.5]], 2, "independent").acceptance), 12)
+    1.0
     """
-    law = draft_laws.get(drafts)
-    p, q, correction = check_pair(target, draft)
-    law.check_rows(n, q)
-    acceptance, cut = _METHODS[drafts](p, q, n)
-    return as_pytree(Optimum(acceptance, cut, n, drafts, correction), arrays=("acceptance", "cut"))
+    if drafts == INDEPENDENT:
+        p, q, correction = independent.check(target, draft, n)
+    else:
+        law = draft_laws.get(drafts)
+        p, q, correction = check_pair(target, draft)
+        law.check_rows(n, q)
+    acceptance, cut, gap = minimum(p, q, n, drafts)
+    return as_pytree(Optimum(acceptance, cut, n, drafts, correction, p, q, gap), arrays=ARRAYS)
 
 
-def _prefix_cut(p: Array, q: Array, masses: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Best prefix in rising order of p/q; ``masses`` maps the ordered draft law to Q of its V + 1 prefixes."""
-    xp = namespace(p)
-    largest = xp.full_like(p, xp.finfo(p.dtype).max)
-    steep = ratio(p, q)  # may overflow; tokens that are never drafted come last all the same
-    steep = xp.where(steep < largest, steep, largest)
-    order = xp.argsort(xp.where(q > 0, steep, xp.full_like(p, xp.inf)), axis=-1, stable=True)
-    ordered_p, ordered_q = xp.take_along_axis(p, order, axis=-1), xp.take_along_axis(q, order, axis=-1)
-    zero = xp.zeros_like(p[..., :1])
-    gain = masses(ordered_q) - xp.concat([zero, xp.cumulative_sum(ordered_p, axis=-1)], axis=-1)
-    # The first of equal gains is taken, so tokens that neither law wants stay outside the cut.
-    best = xp.argmax(gain, axis=-1)
-    place = xp.argsort(order, axis=-1, stable=True)
-    return 1 - xp.max(gain, axis=-1), place < best[..., None]
+def minimum(goal: Array, draft: Array, n: int, drafts: str) -> tuple[Array, Array, Array]:
+    """alpha*, cut and gap of checked float arrays: goal (..., V) may sum to less than one (a prefix weight).
 
-
-def _iid(p: Array, q: Array, n: int) -> tuple[Array, Array]:
-    xp = namespace(p)
-
-    def masses(ordered: Array) -> Array:
-        within = xp.cumulative_sum(ordered, axis=-1)
-        return xp.concat([xp.zeros_like(ordered[..., :1]), (within / within[..., -1:]) ** n], axis=-1)
-
-    return _prefix_cut(p, q, masses)
-
-
-def _without_replacement(p: Array, q: Array, n: int) -> tuple[Array, Array]:
-    xp = namespace(p)
-
-    def masses(ordered: Array) -> Array:
-        host = to_numpy(ordered).astype(np.float64)
-        found = prefix_masses(host.reshape(int(np.prod(host.shape[:-1])), host.shape[-1]), n)
-        return xp.astype(like(found.reshape(*host.shape[:-1], host.shape[-1] + 1), ordered), ordered.dtype)
-
-    return _prefix_cut(p, q, masses)
+    The mass that the goal misses is on a symbol that is never drafted and hence in no cut.
+    """
+    if drafts == INDEPENDENT:
+        return independent.minimise(goal, draft)
+    acceptance, cut = _METHODS[drafts](goal, draft, n)
+    return acceptance, cut, namespace(goal).zeros_like(acceptance)
 
 
 def _greedy(p: Array, q: Array, n: int) -> tuple[Array, Array]:
@@ -112,7 +133,7 @@ def _greedy(p: Array, q: Array, n: int) -> tuple[Array, Array]:
 
 def _top_k(p: Array, q: Array, n: int) -> tuple[Array, Array]:
     xp = namespace(p)
-    top = ranked(q)[..., :n]
+    top = likeliest(q, n)
     cut = xp.zeros_like(p, dtype=xp.bool)
     for j in range(n):
         cut = cut | ones_hot(top[..., j], p.shape[-1], xp)
@@ -120,8 +141,8 @@ def _top_k(p: Array, q: Array, n: int) -> tuple[Array, Array]:
 
 
 _METHODS: dict[str, Callable[[Any, Any, int], tuple[Any, Any]]] = {
-    "iid": _iid,
-    "without_replacement": _without_replacement,
+    "iid": prefix.iid,
+    "without_replacement": prefix.without_replacement,
     "greedy": _greedy,
     "hub": _greedy,
     "top_k": _top_k,

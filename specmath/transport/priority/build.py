@@ -22,6 +22,7 @@ from specmath.transport.priority.solver import Solution, solve
 from specmath.transport.search import pick
 
 GROUPS = 256  # of the crowd, in the first approximation
+LEAST, LIFT = 1e-280, 1e60  # for probabilities beside which the times of arrival would overflow
 APART = 3.0  # more than two score ranges: tokens of the cut never win against one outside
 
 
@@ -91,6 +92,8 @@ def _row(goal: Vector, law: Vector, value: float, cut: Vector, n: int, drafts: s
     size = len(goal)
     if n == 1:  # nothing to select
         return _Row(law.reshape(-1, size)[0], *(np.zeros(size) for _ in _Row._fields[1:]))
+    if drafts != "independent":
+        law = _in_range(law, n)
     possible = (law > 0).any(axis=0) if drafts == "independent" else law > 0
     outer, inner = np.flatnonzero(possible & ~cut), np.flatnonzero(possible & cut)
     above = float(np.clip(value - goal[inner].sum(), 0.0, 1.0))  # P(some draft outside the cut)
@@ -102,6 +105,17 @@ def _row(goal: Vector, law: Vector, value: float, cut: Vector, n: int, drafts: s
         found = _inner(goal, law, outer, inner, 1 - above, n, drafts)
         _place(row, inner, found, np.floor(floor - APART - found.heights.max()))
     return row
+
+
+def _in_range(law: Vector, n: int) -> Vector:
+    """The law as distinct drafts see it in float64: times of arrival must not overflow.
+
+    Tokens below `LEAST` are never reached where n others are possible. Where they are, all others have been drawn by
+    then, and only the ratios among them matter: they are lifted (to at most 1e-220; the law of the drafts changes by
+    less than that unless other tokens lie in between).
+    """
+    large = law >= LEAST
+    return np.where(large, law, 0.0 if large.sum() >= n else law * LIFT)
 
 
 def _outer(goal: Vector, law: Vector, outer: Vector, inner: Vector, total: float, n: int, drafts: str) -> Solution:

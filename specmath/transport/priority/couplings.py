@@ -18,7 +18,7 @@ from specmath.transport.priority.arrivals import Series, coefficient
 from specmath.transport.priority.ladder import Vector
 
 if TYPE_CHECKING:
-    from specmath.transport.priority.race import RaceResponse
+    from specmath.transport.priority.race_response import RaceResponse
 
 GIANT = 3.0  # q t from which dividing a token out would lose digits: (e^3)^(n - 1) eps is still small
 

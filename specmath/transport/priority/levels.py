@@ -29,15 +29,20 @@ def _level(goal: Vector, draft: Vector, total: float, *, capped: bool) -> float:
     """The water level, by Newton's method on a convex or concave piecewise linear function: monotone, no sort.
 
     Every step solves for the level with the tokens that are capped (lifted) now. Starting from all of them, tokens only
-    ever leave that group, so that it ends after finitely many steps, in practice fewer than ten.
+    ever leave that group, so that it ends after finitely many steps, in practice fewer than ten. The level itself only
+    rises (falls): with few tokens of little mass left, ``total`` minus the others is mere rounding and must not undo
+    what the earlier steps found.
     """
     moved = np.ones(len(goal), dtype=bool)
-    while True:
-        level = (total - goal[~moved].sum()) / draft[moved].sum()
+    level = 0.0 if capped else np.inf
+    while moved.any():
+        next_level = (total - goal[~moved].sum()) / draft[moved].sum()
+        level = max(level, next_level) if capped else min(level, next_level)
         stays = moved & ((goal >= draft * level) if capped else (goal <= draft * level))
-        if not stays.any() or stays.sum() == moved.sum():
-            return float(level)
+        if stays.sum() == moved.sum():
+            break
         moved = stays
+    return float(level)
 
 
 def _to_sum(found: Vector, total: float) -> Vector:

@@ -1,0 +1,211 @@
+"""Optimal verification of one node: select one of the n drafts, then the single-draft test against its own law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from specmath import draft_laws
+from specmath.arrays import (
+    Array,
+    as_array,
+    as_pytree,
+    check_count,
+    check_pair,
+    is_concrete,
+    like,
+    namespace,
+    to_index,
+    to_numpy,
+)
+from specmath.draws import first_match
+from specmath.transport import fixed, priority, swap
+from specmath.transport.leftover import Leftover, leftover
+from specmath.transport.search import pick
+from specmath.transport.value import ARRAYS, Optimum
+
+
+class Selector(Protocol):
+    """What selects one of the drafts: ``select(tokens (..., n), uniforms (..., 2n)) -> index (...)``."""
+
+    def select(self, tokens: Array, uniforms: Array) -> Array: ...
+
+
+class Verdict(NamedTuple):
+    """The emitted token (...), and the index (...) of the first draft equal to it, -1 if there is none."""
+
+    tokens: Array
+    accepted: Array
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """A verifier of n drafts at one node: select, then test the selected draft against its own law.
+
+    A draft x is selected with law r, accepted with probability min(1, w p(x) / r(x)), and replaced by a draw from
+    (w p - r)^+ otherwise. It is lossless whatever r is; it accepts with probability sum min(w p, r), which is the
+    optimum where ``gap`` is zero.
+
+    Attributes
+    ----------
+    target : p, (..., V) float64; marginal : r, (..., V), law of the selected draft.
+    acceptance : sum min(w p, r), (...); gap : what the cut allows above that, (...), zero up to rounding where optimal.
+    optimum : the upper bound and its cut.
+    n, drafts : number of drafts and the name of their law.
+    selector, leftover : the two stages.
+
+    With weights w (...) the goal is (w p, 1 - w) on V + 1 symbols, of which the last, V, is never drafted: emitting it
+    means that this node fails.
+    """
+
+    target: Array
+    marginal: Array
+    acceptance: Array
+    gap: Array
+    optimum: Optimum
+    selector: Selector
+    leftover: Leftover
+    n: int
+    drafts: str
+
+    def select(self, tokens: Array, uniforms: Array) -> Array:
+        """Index (...) of the selected draft; its token has law ``marginal``.
+
+        tokens (..., n) are drawn by the draft law; uniforms (..., 2n) in [0, 1): a position per draft, then a coin per
+        draft. Leading axes are those of the laws, or any where the laws have none.
+        """
+        return self.selector.select(to_index(as_array("tokens", tokens)), as_array("uniforms", uniforms))
+
+    def verify(self, tokens: Array, uniforms: Array) -> Verdict:
+        """Emitted tokens (...), V where the weight fails, and the index of the draft they equal, -1 if none.
+
+        uniforms (..., 2n + 2) in [0, 1): those of `select`, one for the test (strictly below w p / r accepts), one for
+        the replacement. Costs O(n log V + sqrt(V)).
+        """
+        tokens, uniforms = to_index(as_array("tokens", tokens)), as_array("uniforms", uniforms)
+        xp, n = namespace(tokens), self.n
+        chosen = self.selector.select(tokens, uniforms[..., : 2 * n])
+        token = xp.take_along_axis(tokens, chosen[..., None], axis=-1)
+        goal, share = pick(self.leftover.goal, token)[..., 0], pick(self.marginal, token)[..., 0]
+        accept = uniforms[..., 2 * n] * share < goal
+        drawn = xp.astype(self.leftover.draw(uniforms[..., 2 * n + 1]), tokens.dtype)
+        emitted = xp.where(accept, token[..., 0], drawn)
+        return Verdict(emitted, first_match(tokens, emitted))
+
+
+class Built(NamedTuple):
+    """What a method gives: marginal (..., V), selector, and the optimum's value (...) and cut (..., V)."""
+
+    marginal: Array
+    selector: Any
+    acceptance: Array
+    cut: Array
+
+
+def coupling(target: Array, draft: Array, n: int, drafts: str = "iid", *, weight: Array | None = None) -> Coupling:
+    """The verifier of n drafts whose acceptance is optimal: exactly for "iid", "greedy", "hub" and "top_k".
+
+    Parameters
+    ----------
+    target, draft : laws (..., V), numpy, torch or jax; checked, then float64. For drafts="independent" the draft is
+        (..., n, V), a law per drafter.
+    n : candidates at the node.
+    drafts : draft law; "without_replacement" and "independent" are solved on the host, and report a gap.
+    weight : w (...) in [0, 1]: the target is (w p, 1 - w) on V + 1 symbols.
+
+    Raises
+    ------
+    ValueError
+        For arrays that are no laws, weights outside [0, 1], n < 1, an unknown draft law, or too few possible tokens.
+
+    Source: docs/theory/optimal_coupling.md.
+
+    >>> plan = coupling([0.5, 0.3, 0.2], [0.2, 0.3, 0.5], n=2)
+    >>> round(float(plan.acceptance), 12), plan.marginal.round(12).tolist()
+    (0.86, [0.36, 0.3, 0.34])
+    """
+    n = check_count("n", n)
+    if drafts not in _METHODS:
+        raise ValueError(f"drafts is {drafts!r}; allowed are {', '.join(map(repr, _METHODS))}")
+    if drafts == "independent":
+        draft = as_array("draft", draft)
+        if draft.ndim < 2 or draft.shape[-2] != n:
+            raise ValueError(f"draft: shape {tuple(draft.shape)}; drafts='independent' takes (..., {n}, V)")
+        p, q, correction = check_pair(as_array("target", target)[..., None, :], draft)
+        p = p[..., 0, :]
+    else:
+        p, q, correction = check_pair(target, draft)
+        draft_laws.get(drafts).check_rows(n, q)
+    share = None if weight is None else _weights(weight, p)
+    return couple(p, q, n, drafts, weight=share, correction=correction)
+
+
+def couple(
+    target: Array, draft: Array, n: int, drafts: str, *, weight: Array | None = None, correction: float | None = None
+) -> Coupling:
+    """`coupling` of laws that are known to be laws, float64 and of one shape; looks at no value for closed forms."""
+    xp = namespace(target)
+    if weight is None:
+        none, goal = xp.zeros_like(target[..., 0]), target
+    else:
+        none, goal = 1 - weight, weight[..., None] * target
+    built = _METHODS[drafts](goal, draft, n, drafts)
+    reached = xp.sum(xp.minimum(goal, built.marginal), axis=-1)
+    gap = built.acceptance - reached
+    # For different drafters the search for the cut may give up; the plan then bounds what it missed.
+    open_ = xp.maximum(gap, xp.zeros_like(gap)) if drafts == "independent" else xp.zeros_like(gap)
+    best = Optimum(built.acceptance, built.cut, n, drafts, correction, goal, draft, open_)
+    best = as_pytree(best, arrays=ARRAYS)
+    rest = leftover(goal, built.marginal, none)
+    found = Coupling(target, built.marginal, reached, gap, best, built.selector, rest, n, drafts)
+    return as_pytree(found, arrays=("target", "marginal", "acceptance", "gap", "optimum", "selector", "leftover"))
+
+
+def _weights(weight: Array, p: Array) -> Array:
+    xp = namespace(p)
+    share = like(weight, p) if not hasattr(weight, "dtype") else as_array("weight", weight)
+    if is_concrete(share) and not bool(((to_numpy(share) >= 0) & (to_numpy(share) <= 1)).all()):
+        raise ValueError("weight: a value lies outside [0, 1]")
+    share = xp.astype(share, p.dtype)
+    try:
+        return xp.broadcast_to(share, p.shape[:-1])
+    except (ValueError, RuntimeError):
+        raise ValueError(
+            f"weight: shape {tuple(share.shape)}; it must broadcast to the laws' leading axes {tuple(p.shape[:-1])}"
+        ) from None
+
+
+def _iid(goal: Array, q: Array, n: int, drafts: str) -> Built:
+    xp = namespace(goal)
+    marginal, selector, cut = swap.build(goal, q, n)
+    inside = xp.astype(cut, goal.dtype)
+    bound = 1 + inner(inside, goal) - inner(inside, q) ** n
+    return Built(marginal, selector, bound, cut)
+
+
+def inner(left: Array, right: Array) -> Array:
+    """Sums of products along the last axis, (...); numpy needs no new array for it."""
+    if isinstance(left, np.ndarray):
+        return np.vecdot(left, right)
+    return namespace(left).sum(left * right, axis=-1)
+
+
+def _fixed(goal: Array, q: Array, n: int, drafts: str) -> Built:
+    return Built(*fixed.build(goal, q, n, drafts))
+
+
+def _priority(goal: Array, q: Array, n: int, drafts: str) -> Built:
+    return Built(*priority.build(goal, q, n, drafts))
+
+
+_METHODS: dict[str, Callable[[Array, Array, int, str], Built]] = {
+    "iid": _iid,
+    "without_replacement": _priority,
+    "greedy": _fixed,
+    "hub": _fixed,
+    "top_k": _fixed,
+    "independent": _priority,
+}
