@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-priority bench-trees train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,6 +46,9 @@ bench-priority: $(VENV)/.test-ready  ## how close graded priority comes to the o
 
 bench-trees: $(VENV)/.test-ready  ## accepted tokens of the tree rules, against the joint optimum and on the pair
 	$(BIN)/python benchmarks/trees.py
+
+bench-arithmetic: $(VENV)/.demo-ready  ## what order-independent arithmetic costs, and how close it is to float32
+	$(BIN)/python benchmarks/arithmetic.py
 
 train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
 	$(BIN)/python -m reference.pair.train

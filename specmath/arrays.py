@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +17,8 @@ import numpy as np
 
 Array = Any
 """An array of numpy, torch or jax."""
+
+_Result = TypeVar("_Result")
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 """Allowed |sum - 1| of a law, by dtype; half precision is refused."""
@@ -109,6 +111,18 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     return np.asarray(array)
 
 
+def as_numpy(result: _Result) -> _Result:
+    """A dataclass whose torch arrays, also those of dataclasses inside, are numpy views of the same host memory."""
+    changed: dict[str, Any] = {}
+    for field in fields(result):  # type: ignore[arg-type]
+        value = getattr(result, field.name)
+        if is_dataclass(value):
+            changed[field.name] = as_numpy(value)
+        elif array_api_compat.is_torch_array(value):
+            changed[field.name] = to_numpy(value)
+    return replace(result, **changed)  # type: ignore[type-var]
+
+
 def like(values: Array, template: Array) -> Array:
     """``values`` as an array of the template's library, on its device, in the dtype they have."""
     xp = namespace(template)
@@ -123,9 +137,6 @@ def to_float64(array: Array) -> Array:
     if array_api_compat.is_jax_array(array) and not sys.modules["jax"].config.jax_enable_x64:
         return xp.astype(array, xp.float32, copy=False)
     return xp.astype(array, xp.float64, copy=False)
-
-
-_Result = TypeVar("_Result")
 
 
 def as_pytree(result: _Result, *, arrays: tuple[str, ...]) -> _Result:

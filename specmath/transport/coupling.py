@@ -10,14 +10,19 @@ import numpy as np
 
 from specmath import draft_laws
 from specmath.arrays import (
+    TOLERANCE,
     Array,
     as_array,
+    as_numpy,
     as_pytree,
     check_count,
     check_pair,
+    dtype_name,
     is_concrete,
     like,
     namespace,
+    on_host,
+    one_library,
     to_index,
     to_numpy,
 )
@@ -71,29 +76,70 @@ class Coupling:
     n: int
     drafts: str
 
-    def select(self, tokens: Array, uniforms: Array) -> Array:
+    def select(self, tokens: Array, uniforms: Array, *, check: bool = True) -> Array:
         """Index (...) of the selected draft; its token has law ``marginal``.
 
         tokens (..., n) are drawn by the draft law; uniforms (..., 2n) in [0, 1): a position per draft, then a coin per
-        draft. Leading axes are those of the laws, or any where the laws have none.
+        draft. Leading axes are those of the laws, or any where the laws have none. ValueError as for `verify`.
         """
-        return self.selector.select(to_index(as_array("tokens", tokens)), as_array("uniforms", uniforms))
+        tokens, uniforms = self._checked(tokens, uniforms, 2 * self.n, check)
+        if _on_torch_host(self.target, tokens, uniforms):
+            return like(as_numpy(self).selector.select(to_numpy(tokens), to_numpy(uniforms)), tokens)
+        return self.selector.select(tokens, uniforms)
 
-    def verify(self, tokens: Array, uniforms: Array) -> Verdict:
+    def verify(self, tokens: Array, uniforms: Array, *, check: bool = True) -> Verdict:
         """Emitted tokens (...), V where the weight fails, and the index of the draft they equal, -1 if none.
 
         uniforms (..., 2n + 2) in [0, 1): those of `select`, one for the test (strictly below w p / r accepts), one for
         the replacement. Costs O(n log V + sqrt(V)).
+
+        Raises ValueError for tokens or uniforms of another shape, library or kind, and, unless ``check`` is False, for
+        values out of range where they lie on the host.
         """
-        tokens, uniforms = to_index(as_array("tokens", tokens)), as_array("uniforms", uniforms)
+        tokens, uniforms = self._checked(tokens, uniforms, 2 * self.n + 2, check)
+        if _on_torch_host(self.target, tokens, uniforms):
+            found = as_numpy(self).verify(to_numpy(tokens), to_numpy(uniforms), check=False)
+            return Verdict(*(like(np.asarray(array), tokens) for array in found))
         xp, n = namespace(tokens), self.n
         chosen = self.selector.select(tokens, uniforms[..., : 2 * n])
         token = xp.take_along_axis(tokens, chosen[..., None], axis=-1)
         goal, share = pick(self.leftover.goal, token)[..., 0], pick(self.marginal, token)[..., 0]
+        emitted = token[..., 0]
         accept = uniforms[..., 2 * n] * share < goal
-        drawn = xp.astype(self.leftover.draw(uniforms[..., 2 * n + 1]), tokens.dtype)
-        emitted = xp.where(accept, token[..., 0], drawn)
+        if not (isinstance(accept, np.ndarray | np.bool_) and accept.all()):  # a look that costs nothing in numpy
+            drawn = xp.astype(self.leftover.draw(uniforms[..., 2 * n + 1]), tokens.dtype)
+            emitted = xp.where(accept, emitted, drawn)
         return Verdict(emitted, first_match(tokens, emitted))
+
+    def _checked(self, tokens: Array, uniforms: Array, width: int, values: bool) -> tuple[Array, Array]:
+        tokens, uniforms = as_array("tokens", tokens), as_array("uniforms", uniforms)
+        one_library(target=self.target, tokens=tokens, uniforms=uniforms)
+        if not dtype_name(tokens).startswith(("int", "uint")):
+            raise ValueError(f"tokens: dtype {dtype_name(tokens)}; allowed are integers")
+        if dtype_name(uniforms) not in TOLERANCE:
+            raise ValueError(f"uniforms: dtype {dtype_name(uniforms)}; allowed are float64 and float32")
+        lead, size = tuple(self.target.shape[:-1]), self.target.shape[-1]
+        for name, array, last in (("tokens", tokens, self.n), ("uniforms", uniforms, width)):
+            if array.ndim < 1 or array.shape[-1] != last or (lead and tuple(array.shape[:-1]) != lead):
+                wanted = f"{lead}, then {last}" if lead else f"any, then {last}"
+                raise ValueError(f"{name}: shape {tuple(array.shape)}; allowed axes are {wanted} for n = {self.n}")
+        if tokens.shape[:-1] != uniforms.shape[:-1]:
+            raise ValueError(
+                f"tokens have leading axes {tuple(tokens.shape[:-1])} and uniforms {tuple(uniforms.shape[:-1])}; "
+                "they must be the same"
+            )
+        if values and on_host(tokens) and on_host(uniforms) and 0 not in tokens.shape:
+            drawn, coins = to_numpy(tokens), to_numpy(uniforms)
+            if drawn.min() < 0 or drawn.max() >= size:
+                raise ValueError(f"tokens: values from {drawn.min()} to {drawn.max()}; allowed are 0 to {size - 1}")
+            if not (coins.min() >= 0 and coins.max() < 1):
+                raise ValueError("uniforms: a value lies outside [0, 1)")
+        return to_index(tokens), uniforms
+
+
+def _on_torch_host(*arrays: Array) -> bool:
+    """torch in host memory: its dispatch would cost more than the arithmetic, which numpy does on the same memory."""
+    return all("torch" in type(array).__module__ and on_host(array) for array in arrays)
 
 
 class Built(NamedTuple):
