@@ -8,6 +8,8 @@ The position is that of the *round*, not of the token that is drawn. A round may
 block verification looks at all of them before it decides. If a token's own position were the counter, the next round
 would draft with the uniforms that the rejection before it depended on, and the output law would be wrong although
 every single step is right. Rounds start at strictly increasing positions, hence no number is ever used twice.
+(Coupled decoding, `decode.coupled`, is another matter: there a token's noise is that of its own position on purpose,
+and nothing else about the token depends on chance.)
 
 Source: salmon2011random, Section 3.3 (Philox), with the constants of Random123.
 """
@@ -37,6 +39,7 @@ class Stream(IntEnum):
     DRAFT = 1
     ACCEPT = 2
     RESIDUAL = 3
+    COUPLED = 4
 
 
 def _multiply(word: Words, factor: int) -> tuple[Words, Words]:

@@ -10,17 +10,19 @@ from specmath import arrays, draft_laws, exact, relax, rules, transport
 from specmath.arrays import check_law
 from specmath.logits import law_from_logits
 from specmath.rules import Acceptance, acceptance
-from specmath.transport import Optimum, optimum
+from specmath.transport import Coupling, Optimum, coupling, optimum
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Acceptance",
+    "Coupling",
     "Optimum",
     "__version__",
     "acceptance",
     "arrays",
     "check_law",
+    "coupling",
     "draft_laws",
     "exact",
     "law_from_logits",

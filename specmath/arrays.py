@@ -6,7 +6,9 @@ in brings its own library along.
 
 from __future__ import annotations
 
+import math
 import operator
+import reprlib
 import sys
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -74,6 +76,22 @@ def check_count(name: str, value: Any) -> int:
     if found < 1 or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}; allowed are whole numbers >= 1")
     return found
+
+
+def check_number(name: str, value: Any, low: float, high: float, allowed: str) -> float:
+    """The value as a float in [low, high]; ValueError saying what is allowed.
+
+    >>> check_number("budget", -1, 0.0, 1.0, "numbers from 0 to 1")
+    Traceback (most recent call last):
+    ValueError: budget is -1; allowed are numbers from 0 to 1
+    """
+    try:
+        number = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):  # the last: whole numbers above the largest float
+        number = math.nan
+    if not low <= number <= high:
+        raise ValueError(f"{name} is {reprlib.repr(value)}; allowed are {allowed}")
+    return number
 
 
 def is_concrete(array: Array) -> bool:
@@ -248,13 +266,14 @@ class CheckedPair(NamedTuple):
 
 def check_pair(target: Any, draft: Any) -> CheckedPair:
     """`check_law` on both, one library, one vocabulary, leading axes that broadcast; ValueError naming what differs."""
+    target, draft = as_array("target", target), as_array("draft", draft)
+    # First the vocabularies: a law that was cut to the wrong size does not sum to one either.
+    if target.ndim and draft.ndim and target.shape[-1] != draft.shape[-1]:
+        raise ValueError(
+            f"target has {target.shape[-1]} tokens and draft {draft.shape[-1]}; both laws must be over one vocabulary"
+        )
     p, q = check_law("target", target), check_law("draft", draft)
     one_library(target=p.values, draft=q.values)
-    if p.values.shape[-1] != q.values.shape[-1]:
-        raise ValueError(
-            f"target has {p.values.shape[-1]} tokens and draft {q.values.shape[-1]}; "
-            "both laws must be over one vocabulary"
-        )
     leading = p.values.shape[:-1], q.values.shape[:-1]
     try:
         np.broadcast_shapes(*leading)

@@ -21,7 +21,10 @@ LEVEL = 0.95
 ENTRIES, ROWS = 2**17, 256
 """Most entries of one law array, and most contexts, of a granule; see `granule`."""
 
-ON_REQUEST = {("optimal", "without_replacement"): "costs up to half a second a context; it is computed when asked for"}
+ON_REQUEST = {
+    ("optimal", "without_replacement"): "is solved by iteration, some 0.1 s a context and seconds at worst "
+    "(survey: make bench-priority); it is computed when asked for"
+}
 """(rule, draft law) that a plan holds only when the rule is named, and why."""
 
 _ROUNDING = 1e-9  # a mean of probabilities may leave [0, 1] by rounding, never by more
@@ -84,7 +87,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A rule without a row: named and unable to verify these drafts, or not named and computed on request only."""
+    """A rule without a row: named and unable to verify these drafts, or not named and computed on request only.
+
+    As "optimum": no row at all for a number of drafts that was not asked for and that the draft law cannot draw.
+    """
 
     rule: str
     drafts: str
@@ -100,11 +106,18 @@ class Plan:
     skipped: tuple[Skipped, ...]
 
 
-def plan(n: Sequence[int], drafts: Sequence[str], only: Sequence[str] | None = None) -> Plan:
+COUNTS = (1, 2, 4, 8)
+"""Numbers of drafts of a plan that is asked for none."""
+
+
+def plan(
+    n: Sequence[int] | None, drafts: Sequence[str], only: Sequence[str] | None = None, *, vocabulary: int = 2**62
+) -> Plan:
     """The rows for these numbers of drafts and draft laws: the optimum, then every node rule that verifies the drafts.
 
-    ``only`` restricts the rules to some names; those that cannot verify some of the drafts are listed as skipped.
-    Without it the pairs of `ON_REQUEST` are skipped.
+    With ``n`` None the numbers are those of `COUNTS` that the draft law can draw from so large a vocabulary; the others
+    are listed as skipped optima. ``only`` restricts the rules to some names; those that cannot verify some of the
+    drafts are listed as skipped. Without it the pairs of `ON_REQUEST` are skipped.
     Raises ValueError for unknown names, n < 1, a draft law that is not defined for an n whatever the draft, and a rule
     in ``only`` that verifies none of the drafts.
 
@@ -119,8 +132,13 @@ def plan(n: Sequence[int], drafts: Sequence[str], only: Sequence[str] | None = N
     jobs: list[tuple[str, int, str]] = []
     skipped: list[Skipped] = []
     left_out: list[Skipped] = []
+    undrawn: list[Skipped] = []
     for law in map(draft_laws.get, dict.fromkeys(drafts)):
-        for count in dict.fromkeys(n):
+        missing = _undrawn(law, vocabulary) if n is None else {}
+        undrawn += missing.values()
+        for count in dict.fromkeys(COUNTS if n is None else n):
+            if count in missing:
+                continue
             law.check(count, 2**62)  # a draft without end: what still fails is no matter of support
             jobs.append((law.name, count, OPTIMUM))
             for name in wanted:
@@ -134,11 +152,21 @@ def plan(n: Sequence[int], drafts: Sequence[str], only: Sequence[str] | None = N
                 else:
                     jobs.append((law.name, count, name))
     if only is None:
-        return Plan(tuple(jobs), tuple(left_out))
+        return Plan(tuple(jobs), (*undrawn, *left_out))
     for name in wanted:
         if not any(name == job[2] for job in jobs):
             raise ValueError(next(entry.reason for entry in skipped if entry.rule == name))
-    return Plan(tuple(jobs), tuple(skipped))
+    return Plan(tuple(jobs), (*undrawn, *skipped))
+
+
+def _undrawn(law: draft_laws.DraftLaw, vocabulary: int) -> dict[int, Skipped]:
+    problems = {count: law.needs(count, vocabulary) for count in COUNTS}
+    if all(problems.values()):
+        raise ValueError(f"none of the default n, {', '.join(map(str, COUNTS))}, can be drawn from {vocabulary} tokens "
+                         f"by drafts={law.name!r}")  # fmt: skip
+    return {
+        count: Skipped(OPTIMUM, law.name, count, f"drafts={law.name!r} {why}") for count, why in problems.items() if why
+    }
 
 
 def granule(vocabulary: int) -> int:

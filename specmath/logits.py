@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from specmath.arrays import Array, as_array, check_count, dtype_name, is_concrete, namespace, to_float64, to_numpy
+import math
+import sys
+
+from specmath.arrays import (
+    Array,
+    as_array,
+    check_count,
+    check_number,
+    dtype_name,
+    is_concrete,
+    namespace,
+    to_float64,
+    to_numpy,
+)
+
+SMALLEST, LARGEST = math.nextafter(0.0, 1.0), sys.float_info.max
+"""The smallest float above 0, and the largest finite one."""
 
 
 def check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """ValueError naming the option that is out of range."""
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature is {temperature}; allowed are finite numbers >= 0 (0 picks the likeliest token)")
+    check_number("temperature", temperature, 0.0, LARGEST, "finite numbers >= 0 (0 picks the likeliest token)")
     if top_k is not None:
         try:
             check_count("top_k", top_k)
         except ValueError as error:
             raise ValueError(f"{error}, or None for off") from None
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; allowed are numbers above 0 up to 1")
+    if top_p is not None:
+        check_number("top_p", top_p, SMALLEST, 1.0, "numbers above 0 up to 1")
 
 
 def law_from_logits(

@@ -123,6 +123,26 @@ def test_parts_must_follow_each_other():
         compare([], todo)
 
 
+@pytest.mark.parametrize("then", [2, 5])
+def test_joined_parts_neither_leave_a_gap_nor_overlap(then):
+    """Contexts 0 to 3, and what follows begins at 2 or at 5 instead of 4."""
+    parts = [comparison.Part(i, np.zeros((1, 4)), np.array([False]), np.zeros((0, 4))) for i in (0, then)]
+    with pytest.raises(ValueError, match=f"contexts 0 to 3 are followed by context {then}"):
+        comparison.joined(parts)
+
+
+@pytest.mark.parametrize("worst", [1, 3])
+def test_the_largest_correction_of_all_granules_is_told(specmath_main, save, monkeypatch, worst):
+    """Laws in float32, one of them 5e-5 off: the exact largest |sum - 1|, in whichever granule of two contexts."""
+    monkeypatch.setattr(comparison, "ROWS", 2)
+    target, draft = (law.astype(np.float32) for law in some_laws())
+    draft[worst] *= np.float32(1 + 5e-5)
+    sums = np.concatenate([target, draft]).astype(np.float64).sum(axis=-1)
+    document = valid(specmath_main("acceptance", save(target=target, draft=draft), "--json", "--n", 1).document)
+    assert document["correction"] == pytest.approx(np.abs(sums - 1).max(), rel=1e-9)
+    assert document["correction"] > 4e-5
+
+
 def test_granules_do_not_share_their_draws(monkeypatch):
     """The same contexts once more in a second granule: were the draws shared, the mean would not move at all."""
     monkeypatch.setattr(comparison, "ROWS", 5)
@@ -219,6 +239,30 @@ def test_costly_rules_are_computed_on_request(specmath_main, dump, monkeypatch):
     named = valid(specmath_main("acceptance", dump, "--n", 2, "--rules", "recursive", "--json").document)
     assert [row["rule"] for row in named["rows"]] == [OPTIMUM, "recursive"]
     assert named["skipped"] == []
+
+
+def test_default_numbers_are_those_that_the_law_can_draw(specmath_main, dump):
+    """hub drafts exist for n = 2 only, and six tokens give no eight distinct ones: said, unless they are asked for."""
+    arguments = ("acceptance", dump, "--drafts", "hub", "top_k", "--rules", "optimum")
+    document = valid(specmath_main(*arguments, "--json").document)
+    assert [(row["drafts"], row["n"]) for row in document["rows"]] == [("hub", 2), *(("top_k", n) for n in (1, 2, 4))]
+    reason = "drafts='hub' is defined for n = 2 only"
+    assert [(one["rule"], one["drafts"], one["n"]) for one in document["skipped"]] == [
+        *((OPTIMUM, "hub", n) for n in (1, 4, 8)),
+        (OPTIMUM, "top_k", 8),
+    ]
+    printed = specmath_main(*arguments).out
+    assert f"no row for optimum, hub, n = 1, 4, 8: {reason}" in printed
+    assert "no row for optimum, top_k, n = 8: drafts='top_k' takes n distinct tokens; the draft has only 6" in printed
+    with pytest.raises(
+        ValueError, match="none of the default n, 1, 2, 4, 8, can be drawn from 1 tokens by drafts='hub'"
+    ):
+        plan(None, ["hub"], vocabulary=1)
+
+
+def test_help_says_what_is_left_out(specmath_main):
+    shown = " ".join(specmath_main("acceptance", "--help").out.split())
+    assert "default all that verify the drafts but optimal for without_replacement" in shown
 
 
 def test_table_says_what_json_says(specmath_main, dump):

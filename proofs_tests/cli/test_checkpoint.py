@@ -144,17 +144,18 @@ def test_another_run(
     assert before == {path: path.read_bytes() for path in kept.iterdir()}
 
 
+@pytest.mark.parametrize("changed", ["target", "draft"])
 def test_another_file(
-    specmath_main: Callable[..., Outcome], dump: Path, save: Callable[..., Path], tmp_path: Path
+    specmath_main: Callable[..., Outcome], dump: Path, save: Callable[..., Path], tmp_path: Path, changed: str
 ) -> None:
-    """The same name and shape, one number changed; a copy under another name is the same run."""
+    """The same name and shape, one array changed; a copy under another name is the same run."""
     kept = tmp_path / "kept"
     assert specmath_main("acceptance", dump, *OPTIONS, "--resume", kept).code == 0
     copy = tmp_path / "copy.npz"
     copy.write_bytes(dump.read_bytes())
     assert specmath_main("acceptance", copy, *OPTIONS, "--resume", kept).code == 0
-    target, draft = some_laws(2 * CHUNKS - 1)
-    save(target=target[:, ::-1], draft=draft)
+    laws: dict[str, np.ndarray] = dict(zip(("target", "draft"), some_laws(2 * CHUNKS - 1), strict=True))
+    save(**{**laws, changed: laws[changed][:, ::-1]})
     specmath_main("acceptance", dump, *OPTIONS, "--resume", kept).refused(str(kept), "content is")
 
 
@@ -226,6 +227,36 @@ def test_part_of_another_run(specmath_main: Callable[..., Outcome], dump: Path, 
     assert specmath_main("acceptance", dump, *OPTIONS, "--seed", 9, "--resume", other, "--chunk", 2).code == 0
     (kept / name).write_bytes((other / name).read_bytes())
     specmath_main("acceptance", dump, *OPTIONS, "--resume", kept).refused(name, "belongs to another run")
+
+
+def test_every_number_of_a_part_is_in_its_digest(tmp_path: Path) -> None:
+    """A part written again with one field changed, its digest left as it was: refused, whichever field it is."""
+    part = Part(0, np.array([[0.5, 0.25]]), np.array([True]), np.array([[0.1, 0.2]]), correction=1e-9)
+    with open_checkpoint(tmp_path / "kept", {"n": 1}) as checkpoint:
+        checkpoint.write(part)
+        (path,) = checkpoint.folder.glob("contexts-*.npz")
+        with np.load(path) as archive:
+            held = {name: archive[name] for name in archive.files}
+        assert set(held) == {"values", "estimated", "errors", "correction", "key", "digest"}
+        for name in ("values", "errors", "correction"):
+            np.savez(path, allow_pickle=False, **{**held, name: held[name] + 1e-10})
+            with pytest.raises(ValueError, match="its digest differs"):
+                checkpoint.parts()
+        np.savez(path, allow_pickle=False, **held)
+        assert checkpoint.parts()[0].correction == part.correction
+
+
+@pytest.mark.parametrize(("stop", "fits"), [(256, True), (512, False), (257, False)])
+def test_parts_that_overlap_are_refused(tmp_path: Path, stop: int, fits: bool) -> None:
+    """Files of contexts 0 to ``stop`` - 1 and 256 to 699."""
+    with open_checkpoint(tmp_path / "kept", {"n": 1}) as checkpoint:
+        for first, end in ((0, stop), (256, 700)):
+            checkpoint.write(Part(first, np.zeros((1, end - first)), np.array([False]), np.zeros((0, end - first))))
+        if fits:
+            assert [(one.first, one.stop) for one in checkpoint.parts()] == [(0, 256), (256, 700)]
+            return
+        with pytest.raises(ValueError, match=r"contexts-000000000256-000000000700\.npz: overlaps the file before it"):
+            checkpoint.parts()
 
 
 def test_foreign_places(specmath_main: Callable[..., Outcome], dump: Path, tmp_path: Path) -> None:

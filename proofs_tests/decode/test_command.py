@@ -103,6 +103,30 @@ def test_paths_options_reach_the_decoder(capsys):
     assert node["rounds"][0]["parents"] == [-1, -1]
 
 
+@pytest.mark.parametrize("arithmetic", ["exact64", "int8"])
+def test_greedy_text_is_the_same_with_every_decoder(capsys, arithmetic):
+    """By construction: the logits of a prefix have the same bits in every layout. Some drafts must be accepted."""
+    wanted = ["--prompt", "def mean(values):", "--temperature", "0", "--max-tokens", "40", "--arithmetic", arithmetic]
+    plain = one_object(capsys, *wanted, "--decoder", "autoregressive")
+    for decoder in ("chain", "paths"):
+        found = one_object(capsys, *wanted, "--decoder", decoder)
+        assert found["tokens"] == plain["tokens"]
+        assert found["metrics"]["accepted_tokens"] > 0
+        assert found["options"]["arithmetic"] == arithmetic
+
+
+def test_coupled_text_is_the_same_with_and_without_a_draft(capsys):
+    wanted = ["--prompt", "def mean(values):", "--max-tokens", "40", "--seed", "7", "--randomness", "coupled"]
+    wanted += ["--arithmetic", "exact64"]
+    plain = one_object(capsys, *wanted, "--decoder", "autoregressive")
+    for length in ("1", "4"):
+        found = one_object(capsys, *wanted, "--decoder", "chain", "--draft-length", length)
+        assert found["tokens"] == plain["tokens"]
+        assert found["metrics"]["accepted_tokens"] > 0
+        assert (found["options"]["randomness"], found["options"]["rule"]) == ("coupled", None)
+    assert one_object(capsys, *wanted, "--decoder", "autoregressive", "--seed", "8")["tokens"] != plain["tokens"]
+
+
 def test_text_is_streamed_and_summed_up(capsys):
     arguments = ["--prompt", "x", "--max-tokens", "20", "--seed", "4"]
     found = one_object(capsys, *arguments)
@@ -177,6 +201,13 @@ def test_the_schema_rejects_wrong_output(capsys):
         (["--prompt", "x", "--top-k", "0"], "top_k is 0; allowed"),
         (["--prompt", "x", "--max-tokens", "0"], "max_tokens is 0; allowed"),
         (["--prompt", "x", "--seed", "-1"], "seed is -1; allowed"),
+        (["--prompt", "x", "--randomness", "none"], "--randomness is 'none'; allowed are rejection, coupled"),
+        (
+            ["--prompt", "x", "--randomness", "coupled", "--rule", "block"],
+            "--rule is 'block': with --randomness coupled",
+        ),
+        (["--prompt", "x", "--randomness", "coupled", "--decoder", "paths"], "--randomness coupled: allowed with"),
+        (["--prompt", "x", "--arithmetic", "exact"], "--arithmetic is 'exact'; allowed are exact64, int8, native"),
         (["--prompt", "x" * 96], "prompt has 97 tokens; allowed are up to 95"),
         (["--prompts", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
     ],

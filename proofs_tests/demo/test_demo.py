@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,7 @@ from reference.demo import exact_laws, story
 from reference.demo.marks import ruled
 from reference.demo.settings import Settings
 from reference.demo.story import TESTED, Story, tell
+from reference.demo.table import notes
 from specmath import rules
 from specmath.cli import main
 from specmath.draws import categorical
@@ -145,6 +147,13 @@ def problems(text: str) -> list[str]:
     found += [f"address {address}" for address in re.findall(r"(?:https?:)?//\w[^\s\"'<]*", text)]
     found += re.findall(r"@import[^;]*|url\((?!#)[^)]*\)", text)
     return found
+
+
+def test_page_says_what_has_no_row(printed: tuple[dict, str]) -> None:
+    (note,) = notes()
+    assert note.startswith("no row for optimal, without_replacement, n = 1, 2, 4: ")
+    assert escape(note) in printed[1]
+    assert not [row for row in printed[0]["rows"] if (row["rule"], row["drafts"]) == ("optimal", "without_replacement")]
 
 
 def test_page_stands_alone(printed: tuple[dict, str]) -> None:

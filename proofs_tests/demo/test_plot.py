@@ -31,6 +31,15 @@ def test_bars_are_the_gaps() -> None:
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["iid drafts", *(row.rule for row in shown)]
 
 
+def test_every_decoder_has_its_own_limit() -> None:
+    measured = {"a": (1.0, None, None), "b": (1.9, 1.8, 1.95), "c": (2.5, 2.0, 3.0)}
+    axes = plot.efficiency(Figure().add_subplot(), measured, {"b": 2, "c": 5})
+    marks = [line.get_data() for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert [(list(x), float(np.mean(y))) for x, y in marks] == [([2, 2], 1.0), ([5, 5], 2.0)]
+    assert axes.get_xlim()[1] > 5
+    assert plot.efficiency(Figure().add_subplot(), measured).get_xlim()[1] > 3
+
+
 def test_lengths_are_shares() -> None:
     axes = plot.accepted_lengths(Figure().add_subplot(), {"a": [1, 3], "b": [2, 2]})
     assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75, 0.5, 0.5]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,45 @@ def test_one_path_is_block(name: str) -> None:
 def test_conditional_transport_is_at_least_node_wise() -> None:
     check = trees.at_least_node_wise(rules.get("conditional_transport"), rules.get("optimal_paths"))
     for_all(shaped(BINARY, PATHS, (-1, -1, 0, 0, 0), (-1, -1, -1, 0, 1)), check, examples=40)
+
+
+@pytest.mark.claim("identity/conditional-transport-above-node-wise", "exact")
+def test_conditional_transport_is_at_least_node_wise_below_a_chain() -> None:
+    """One draft at every node, and siblings that are all leaves: the numbers of drafts do not depend on the tokens."""
+    check = trees.at_least_node_wise(rules.get("conditional_transport"), rules.get("optimal_paths"))
+    for_all(shaped((-1, 0, 1, 1), (-1, 0, 1, 1, 1)), check, examples=25)
+
+
+SAME = law(1, 0), law(1, 0)
+STEEP = law(1, 3), law(1, 1)
+RAISED = ((law(9, 1), law(1, 0)), STEEP, SAME, STEEP, SAME, SAME, SAME)
+UNEVEN = (
+    (law(1, 1), law(3, 50)),
+    (law(2, 1), law(50, 3)),
+    (law(1, 3), law(1, 5)),
+    (law(10, 1), law(50, 1)),
+    (law(50, 3), law(25, 1)),
+    (law(1, 3), law(1, 2)),
+    (law(1, 10), law(1, 5)),
+)
+
+
+@pytest.mark.parametrize(
+    ("parents", "table", "transport", "node_wise"),
+    [
+        ((-1, 0, 0, 1, 2), RAISED, 5613 / 2080, 2.7),
+        ((-1, 0, 1, -1, 3, 4), RAISED, 5613 / 2080, 2.7),
+        ((-1, -1, 0, 0, 2, 2), UNEVEN, 1.610098, 1.623496),
+    ],
+)
+def test_deeper_trees_where_node_wise_is_above(
+    parents: tuple[int, ...], table: Any, transport: float, node_wise: float
+) -> None:
+    """Where the theorem ends: deeper than two levels, a number of drafts that depends on the selected draft."""
+    instance = Instance(2, "iid", parents, table)
+    means = [checks.accepted_length(rules.get(name), instance) for name in ("conditional_transport", "optimal_paths")]
+    assert means[0] < means[1]
+    assert [float(mean) for mean in means] == pytest.approx([transport, node_wise], abs=1e-6)
 
 
 @pytest.mark.claim("identity/conditional-transport-above-node-wise", "exact")

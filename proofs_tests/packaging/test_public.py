@@ -21,6 +21,7 @@ from proofs_tests.packaging.sources import ROOT, files, name_of
 from specmath import draft_laws, optimum, rules
 from specmath.cli.command import Command
 from specmath.cli.discovery import EXTRAS, GROUP, OWN
+from specmath.transport import coupling
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MODULES = files("specmath", "reference")
@@ -147,7 +148,11 @@ def test_rules_name_draft_laws_that_exist() -> None:
 
 @pytest.mark.parametrize("name", draft_laws.names())
 def test_every_draft_law_has_an_optimum(name: str) -> None:
-    assert float(optimum([0.25] * 4, [0.1, 0.2, 0.3, 0.4], 2, name).acceptance) > 0
+    laws = [0.25] * 4, [0.1, 0.2, 0.3, 0.4]
+    best = float(optimum(*laws, 2, name).acceptance)
+    assert best > 0
+    assert float(coupling(*laws, 2, name).acceptance) == pytest.approx(best, abs=1e-6), "its coupling"
+    assert name in rules.get("optimal").drafts
 
 
 def declared() -> dict[str, str]:

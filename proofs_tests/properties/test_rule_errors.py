@@ -62,3 +62,60 @@ def test_unsupported_drafts_and_numbers() -> None:
         rules.get("single").acceptance(half, half, 2)
     with pytest.raises(ValueError, match="rule is 'nope'; allowed are 'single'"):
         rules.get("nope")
+    with pytest.raises(ValueError, match=r"rule is \['single'\]; allowed are 'single'"):
+        rules.get(["single"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"drafts is \{'iid'\}; allowed are 'iid'"):
+        rules.get("recursive").acceptance(half, half, 2, {"iid"})  # type: ignore[arg-type]
+
+
+def test_the_vocabulary_is_looked_at_before_the_sums() -> None:
+    """A draft that was cut to the wrong size sums to less than one; the cut is what went wrong."""
+    with pytest.raises(ValueError, match="target has 3 tokens and draft 2; both laws must be over one vocabulary"):
+        rules.get("recursive").acceptance(np.array([0.5, 0.3, 0.2]), np.array([0.5, 0.3]), 2)
+
+
+REPEATED, TREE = np.array([[0, 1, 0, 3]]), np.array([-1, 0, -1, 2])
+"""Drafted tokens of which the first and the third are children of the root, and equal."""
+
+
+def tree(tokens: np.ndarray) -> list[np.ndarray]:
+    lead = tokens.shape[:-1]
+    laws = np.full((*lead, 5, 4), 0.25), np.full((*lead, 4, 4), 0.25)
+    return [*laws, tokens]
+
+
+@pytest.mark.parametrize("name", ["conditional_transport", "optimal_paths", "traversal"])
+@pytest.mark.parametrize("parents", [TREE, TREE[None], np.array([[-1, -1, -1, -1], TREE])], ids=["one", "same", "each"])
+def test_siblings_must_be_drafted_by_the_declared_law(name: str, parents: np.ndarray) -> None:
+    """Distinct drafts repeat no sibling; i.i.d. drafts may."""
+    rule = rules.get(name)
+    tokens = np.concatenate([[[0, 1, 2, 3]], REPEATED])[-len(np.atleast_2d(parents)) :]
+    coins = np.full((len(tokens), rule.uniforms(4)), 0.5)
+    message = r"tokens: \[0, 0\], the children of the root at \[\d\], cannot be drafted by drafts='without_replacement'"
+    if name == "optimal_paths" and len(tokens) > 1:
+        parents, tokens, coins = parents[1:], tokens[1:], coins[1:]  # its trees are paths of one length
+    with pytest.raises(ValueError, match=message):
+        rule.verify(*tree(tokens), coins, parents, drafts="without_replacement")
+    rule.verify(*tree(tokens), coins, parents, drafts="iid")
+    distinct = np.where(np.arange(4) == 2, 2, tokens)
+    rule.verify(*tree(distinct), coins, parents, drafts="without_replacement")
+
+
+def test_siblings_are_refused_by_this_check_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: without it the repeated sibling goes through."""
+    monkeypatch.setattr("specmath.rules.rule.check_children", lambda *_: None)
+    rule = rules.get("conditional_transport")
+    rule.verify(*tree(REPEATED), np.full((1, rule.uniforms(4)), 0.5), TREE, drafts="without_replacement")
+
+
+def test_a_tree_without_leading_axes_and_deeper_siblings() -> None:
+    rule = rules.get("conditional_transport")
+    laws, coins = tree(np.array([0, 1, 1]))[2], np.full(rule.uniforms(3), 0.5)
+    target, draft = np.full((4, 4), 0.25), np.full((3, 4), 0.25)
+    with pytest.raises(ValueError, match=r"tokens: \[1, 1\], the children of drafted token 0, cannot be drafted"):
+        rule.verify(target, draft, laws, coins, np.array([-1, 0, 0]), drafts="without_replacement")
+
+
+def test_a_rule_verifies_no_undeclared_law() -> None:
+    with pytest.raises(ValueError, match="rule 'single' does not verify drafts='top_k'; allowed are 'iid'"):
+        rules.get("single").verify(*inputs("single"), drafts="top_k")

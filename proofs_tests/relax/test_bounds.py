@@ -87,6 +87,10 @@ def test_a_product_over_random_contexts_would_be_no_bound() -> None:
     [
         (([0.1], [0.1, 0.2]), {}, r"total_variation has shape \(1,\) and kl \(2,\)"),
         (([[[0.1]]], [[[0.1]]]), {}, "allowed is one shape"),
+        (([], []), {}, r"has shape \(0,\) .* at least one text and one token"),
+        ((np.zeros((0, 3)), np.zeros((0, 3))), {}, r"has shape \(0, 3\) .* at least one text"),
+        ((np.zeros((3, 0)), np.zeros((3, 0))), {}, r"has shape \(3, 0\) .* at least one text"),
+        (([], []), {"worst_case": True}, r"has shape \(0,\)"),
         (([1.5], [0.1]), {}, "total_variation: a value lies outside"),
         (([0.1], [-0.1]), {}, "kl: a value is negative or NaN"),
         (([0.1], [math.nan]), {}, "kl: a value is negative or NaN"),

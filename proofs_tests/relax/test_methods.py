@@ -106,6 +106,38 @@ def test_strict_limit_is_the_target(name: str, parameters: dict[str, Any]) -> No
         np.testing.assert_allclose(found.law, floats(target)[0], atol=1e-14)
 
 
+BUDGETS = (0.0, 1e-17, 1e-16, 1e-15, 1e-14, 1e-12, 1e-9, 1e-4, 0.03, 0.4, 1.0)
+
+
+def over_budget(found: np.ndarray, target: np.ndarray, budget: float) -> bool:
+    """Without rounding: the floats as fractions."""
+    apart = sum(abs(Fraction(p) - Fraction(x)) for p, x in zip(target.tolist(), found.tolist(), strict=True))
+    return apart > 2 * Fraction(budget)
+
+
+def test_a_total_variation_budget_is_never_exceeded() -> None:
+    """Also not by the rounding of the relaxed law's entries, which does not fall with the budget."""
+    random = np.random.default_rng(7)
+    for size in (2, 3, 5, 12, 60):
+        targets, drafts = random.dirichlet(np.full(size, 0.5), (2, 40))
+        for budget in BUDGETS:
+            relaxed = relax.get("total_variation").relax(targets, drafts, budget=budget)
+            scaled = targets / targets.sum(axis=-1, keepdims=True)
+            assert (relaxed.total_variation <= budget).all()
+            assert not any(over_budget(x, p, budget) for x, p in zip(relaxed.law, scaled, strict=True))
+            reached = np.minimum(budget, np.abs(scaled - drafts).sum(axis=-1) / 2)
+            np.testing.assert_allclose(relaxed.total_variation, reached, atol=1e-15, rtol=1e-13)
+
+
+def test_a_margin_relative_to_the_budget_is_seen() -> None:
+    """Control: what the mixture did when only its share was made smaller by 4 eps."""
+    random = np.random.default_rng(7)
+    targets, drafts = random.dirichlet(np.full(12, 0.5), (2, 40))
+    share = 1e-12 / (np.abs(targets - drafts).sum(axis=-1, keepdims=True) / 2) * (1 - 4 * np.finfo(float).eps)
+    found = (1 - share) * targets + share * drafts
+    assert any(over_budget(x, p, 1e-12) for x, p in zip(found, targets, strict=True))
+
+
 @pytest.mark.parametrize("name", ["lenience"])
 def test_lenience_bounds_every_token(name: str) -> None:
     for target, draft in instances("bound"):
@@ -192,6 +224,11 @@ def test_jax_under_jit(name: str, parameters: dict[str, Any]) -> None:
         ("total_variation", {"budget": 0.1, "drafts": "sorted"}, "drafts is 'sorted'"),
         ("lenience", {"factor": 0.0}, "factor is 0.0; allowed are numbers above 0 up to 1"),
         ("lenience", {"factor": 1.01}, "factor is 1.01"),
+        ("lenience", {"factor": 10**400}, r"factor is 1000+\.\.\.0+; allowed are numbers above 0 up to 1"),
+        ("mentored", {"budget": 10**400}, r"budget is 1000+\.\.\.0+; allowed are finite numbers >= 0"),
+        ("cascade_opt", {"alpha": -(10**400)}, r"alpha is -1000+"),
+        ("cascade_opt", {"alpha": [0.1]}, r"alpha is \[0\.1\]"),
+        ("total_variation", {"budget": 0.1, "drafts": ["iid"]}, r"drafts is \['iid'\]; allowed are 'iid'"),
         ("typical", {"delta": 1.0}, "delta is 1.0"),
         ("typical", {"epsilon": -1}, "epsilon is -1"),
         ("cascade_token", {"alpha": 1.1}, "alpha is 1.1"),
@@ -206,6 +243,8 @@ def test_parameters_out_of_range(name: str, parameters: dict[str, Any], message:
 def test_other_bad_input() -> None:
     with pytest.raises(ValueError, match="allowed are 'total_variation', 'mentored'"):
         relax.get("hope")
+    with pytest.raises(ValueError, match=r"relaxation is \['mentored'\]; allowed are 'total_variation'"):
+        relax.get(["mentored"])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="relaxation 'mentored' needs the draft"):
         relax.get("mentored").relax([0.5, 0.5], budget=0.1)
     with pytest.raises(ValueError, match=r"target: sums to 0\.9"):

@@ -15,7 +15,7 @@ from proofs_tests.transport import couplings
 from proofs_tests.transport.couplings import Build, problems
 from specmath import draft_laws
 from specmath.transport import Coupling, coupling
-from specmath.transport.levels import bend
+from specmath.transport.intervals import bend
 from specmath.transport.search import before, count, power
 from specmath.transport.swap import SwapSelector
 

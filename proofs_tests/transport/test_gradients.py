@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
+from math import comb
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from proofs_tests import checks
 from proofs_tests.laws import law
 from specmath import draft_laws, optimum, rules
+from specmath.draft_laws import race
 from specmath.transport.gradient import acceptance_loss, differentiable_optimum
 
 torch = pytest.importorskip("torch")
@@ -81,6 +83,10 @@ def differs(gradient: Callable[..., tuple[np.ndarray, np.ndarray]], drafts: str,
 @pytest.mark.parametrize(("drafts", "n"), [*CASES, ("top_k", 2)])
 def test_gradient_is_the_exact_slope(drafts: str, n: int) -> None:
     assert not differs(gradients, drafts, n)
+
+
+def test_every_draft_law_has_its_gradient_tested() -> None:
+    assert {drafts for drafts, _ in CASES} | {"top_k"} == set(draft_laws.names())
 
 
 def without_the_factor(target: np.ndarray, draft: np.ndarray, n: int, drafts: str) -> tuple[np.ndarray, np.ndarray]:
@@ -279,6 +285,28 @@ def test_peaked_drafts_without_replacement(draft: list[float]) -> None:
     assert float(differentiable_optimum(target, draft, 2, "without_replacement")) == pytest.approx(want, abs=1e-10)
 
 
+def race_error(n: int) -> float:
+    """Largest error of Q for a uniform draft of 200 tokens; Q of m tokens is binomial(m, n) / binomial(200, n)."""
+    even, worst = np.full(200, 1 / 200), 0.0
+    for m in (100, 150, 190):
+        found = differentiable_optimum(even, even, n, "without_replacement", cut=np.arange(200) < m)
+        want = 1 + Fraction(m, 200) - Fraction(comb(m, n), comb(200, n))
+        worst = max(worst, abs(float(Fraction(float(found)) - want)))
+    return worst
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 8, 16])
+def test_the_race_against_binomials(n: int) -> None:
+    assert race_error(n) < 1e-12
+
+
+@pytest.mark.parametrize("n", [8, 16])
+def test_nodes_too_far_apart_are_seen(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: one spacing for every n, which is right for the smallest."""
+    monkeypatch.setattr(race, "step_of", lambda n: 0.25)
+    assert race_error(n) > 5e-12
+
+
 @pytest.mark.parametrize("gap", [50.0, 300.0, 700.0, 720.0, 745.0])
 @pytest.mark.parametrize("drafts", ["iid", "without_replacement", "greedy"])
 def test_gradients_of_extreme_logits_are_finite(drafts: str, gap: float) -> None:
@@ -295,10 +323,20 @@ def test_gradients_of_extreme_logits_are_finite(drafts: str, gap: float) -> None
         (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 0), "n is 0"),
         (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, temperature=0.0), "temperature is 0.0"),
         (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, temperature=float("nan")), "temperature is nan"),
+        (
+            lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, temperature="x"),
+            "temperature is 'x'; allowed are finite",
+        ),
+        (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, temperature=None), "temperature is None"),
+        (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, temperature=10**400), "temperature is 1000"),
         (lambda: acceptance_loss([0.5, 0.5], np.zeros(3), 2), "target has 2 tokens and draft 3"),
         (lambda: acceptance_loss([0.5, 0.6], np.zeros(2), 2), "target: sums to 1.1"),
         (lambda: acceptance_loss(np.zeros((0, 2)), np.zeros((0, 2)), 2), "at least one context"),
-        (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, "sorted"), "drafts is 'sorted'"),
+        (
+            lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, "sorted"),
+            "allowed are 'iid', 'without_replacement', 'greedy', 'hub'$",
+        ),
+        (lambda: acceptance_loss([0.5, 0.5], np.zeros(2), 2, ["iid"]), r"drafts is \['iid'\]; allowed are 'iid'"),
         (
             lambda: differentiable_optimum([0.5, 0.5], [0.5, 0.5], 2, cut=[1, 0]),
             r"cut: int64 of shape \(2,\); allowed are booleans",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from specmath import metrics
 from specmath.cli.command import Command, UsageError
@@ -18,9 +18,11 @@ from specmath.cli.progress import progress
 
 if TYPE_CHECKING:
     from reference.decode import Options, Round
+    from reference.models.protocol import LanguageModel
     from reference.pair import Pair
 
 SCHEMA_VERSION = 2
+RANDOMNESS = ("rejection", "coupled")
 DECODERS = ("autoregressive", "chain", "paths")
 DEFAULTS: dict[str, dict[str, Any]] = {
     "autoregressive": {},
@@ -65,6 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default optimal_paths) or, with --draft-length 1, a node rule such as optimal",
     )
     parser.add_argument("--pair", type=Path, metavar="DIR", help="folder with target/ and draft/ (default: shipped)")
+    parser.add_argument(
+        "--randomness",
+        default="rejection",
+        metavar="NAME",
+        help="rejection (default: drafts are judged by --rule) or coupled: draft and target share the noise of each "
+        "place, and with an exact --arithmetic sampled text is the same with and without a draft (not with paths)",
+    )
+    parser.add_argument(
+        "--arithmetic",
+        default="native",
+        metavar="NAME",
+        help="native (default: the library's kernels), or one whose bits do not depend on how tokens are batched: "
+        "exact64, int8; then greedy text is the same with every decoder",
+    )
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 picks the likeliest token (default 1)")
     parser.add_argument("--top-k", type=int, metavar="K", help="keep the K likeliest tokens")
@@ -79,12 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.decoder not in DECODERS:
         raise UsageError(f"--decoder is {arguments.decoder!r}; allowed are {', '.join(DECODERS)}")
+    check_randomness(arguments)
     choose(arguments)
+    if arguments.randomness == "coupled":
+        arguments.rule = None
     prompts = (
         read_prompts(arguments.prompts) if arguments.prompts is not None else [Prompt(arguments.prompt, "--prompt", {})]
     )
     options = [_options(arguments, request) for request in range(len(prompts))]
-    models = pair.load(arguments.pair)
+    models = _in_arithmetic(pair.load(arguments.pair), arguments.arithmetic)
     _use_one_thread()
     for prompt, own in zip(prompts, options, strict=True):  # all of them before the first is decoded
         try:
@@ -99,6 +118,17 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _show(_rounds(models, prompts[0], options[0], arguments))
     return 0
+
+
+def check_randomness(arguments: argparse.Namespace) -> None:
+    """UsageError for an unknown kind of randomness, and for a rule or several paths where there is nothing to judge."""
+    if arguments.randomness not in RANDOMNESS:
+        raise UsageError(f"--randomness is {arguments.randomness!r}; allowed are {', '.join(RANDOMNESS)}")
+    if arguments.randomness == "coupled":
+        if arguments.decoder == "paths":
+            raise UsageError("--randomness coupled: allowed with --decoder autoregressive and chain")
+        if arguments.rule is not None:
+            raise UsageError(f"--rule is {arguments.rule!r}: with --randomness coupled no rule judges the drafts")
 
 
 def choose(arguments: argparse.Namespace) -> None:
@@ -187,9 +217,36 @@ def _tokens(prompt: Prompt) -> list[int]:
     return encode(prompt.text)
 
 
-def _rounds(models: Pair, prompt: Prompt, options: Options, arguments: argparse.Namespace) -> Iterator[Round]:
+class Models(NamedTuple):
+    """The pair as the decoders see it."""
+
+    target: LanguageModel
+    draft: LanguageModel
+
+
+def _in_arithmetic(models: Pair, name: str) -> Models:
+    """The pair with both networks computed in the arithmetic of that name; UsageError for an unknown one."""
+    from reference.numerics import ARITHMETICS, PreparedModel
+
+    if name not in ARITHMETICS:
+        raise UsageError(f"--arithmetic is {name!r}; allowed are {', '.join(ARITHMETICS)}")
+    if name == "native":
+        return Models(models.target, models.draft)
+    return Models(*(PreparedModel(model.network, name) for model in (models.target, models.draft)))
+
+
+def _rounds(models: Models, prompt: Prompt, options: Options, arguments: argparse.Namespace) -> Iterator[Round]:
     from reference import decode
 
+    if arguments.randomness == "coupled":
+        alone = arguments.decoder == "autoregressive"
+        return decode.coupled_rounds(
+            models.target,
+            _tokens(prompt),
+            draft=None if alone else models.draft,
+            draft_length=1 if alone else arguments.draft_length,
+            options=options,
+        )
     if arguments.decoder == "autoregressive":
         return decode.autoregressive_rounds(models.target, _tokens(prompt), options=options)
     if arguments.decoder == "paths":
@@ -230,6 +287,8 @@ def report(prompt: Prompt, rounds: list[Round], options: Options, arguments: arg
         "stop_reason": decoded.stop_reason,
         "options": {
             "decoder": arguments.decoder,
+            "arithmetic": arguments.arithmetic,
+            "randomness": arguments.randomness,
             **{name: getattr(arguments, name) for name in DEFAULTS["paths"]},
             **{name: value for name, value in vars(options).items() if name != "stop"},
             "stop": sorted(options.stop),

@@ -10,6 +10,7 @@
 
 from reference.decode.autoregressive import autoregressive, autoregressive_rounds
 from reference.decode.chain import chain, chain_rounds
+from reference.decode.coupled import coupled, coupled_rounds
 from reference.decode.options import Options
 from reference.decode.paths import paths, paths_rounds
 from reference.decode.trace import Decoded, Round, StopReason, collect
@@ -24,6 +25,8 @@ __all__ = [
     "chain",
     "chain_rounds",
     "collect",
+    "coupled",
+    "coupled_rounds",
     "paths",
     "paths_rounds",
 ]

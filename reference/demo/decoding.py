@@ -72,6 +72,16 @@ def paths_decoders(draft_length: int) -> list[PathsDecoder]:
     return [PathsDecoder(rule, n, length or draft_length) for rule, n, length in PATHS]
 
 
+def limits(draft_length: int) -> dict[str, int]:
+    """Most tokens that a round of each decoder emits: the length of its chain or paths, and one more.
+
+    >>> limits(4)["chain/block"], limits(4)["paths/optimal n=2"]
+    (5, 2)
+    """
+    chains = {f"chain/{rule}": draft_length + 1 for rule in CHAIN_RULES}
+    return {AUTOREGRESSIVE: 1} | chains | {one.name: one.draft_length + 1 for one in paths_decoders(draft_length)}
+
+
 def decoders(pair: Pair, settings: Settings) -> dict[str, Decoder]:
     """The decoders of the demo by name, all with one signature."""
     draft_length = settings.draft_length

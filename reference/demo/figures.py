@@ -6,6 +6,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reference.demo.decoding import limits
 from reference.demo.evidence import Estimate
 from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
@@ -34,7 +35,7 @@ def decoders(story: Story) -> str:
     plot.efficiency(
         left,
         {one.decoder: _interval(one.block_efficiency) for one in story.decoders},
-        story.settings.draft_length + 1,
+        limits(story.settings.draft_length),
     )
     plot.speed(right, {one.decoder: one.tokens_per_second for one in story.decoders})
     right.set_yticks([])

@@ -11,6 +11,7 @@ from reference.demo.marks import spans
 from reference.demo.page import figure, page, section, table, verdict
 from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
+from reference.demo.table import notes
 from reference.demo.words import between, chance
 from specmath import rules
 from specmath.comparison import OPTIMUM, Row
@@ -98,8 +99,8 @@ def _decoders(story: Story, svg: str) -> str:
         "Decoders on the same prompts",
         figure(
             svg,
-            "Left: tokens emitted per call of the target; the dashed line is the most a chain or path of the draft "
-            "length can reach. Right: tokens "
+            "Left: tokens emitted per call of the target; the dashed mark is the most a decoder can reach, the length "
+            "of its chain or paths and one more. Right: tokens "
             f"per second of decoding. {texts}. Lines across are 95 % intervals over texts (Student t of the ratio, "
             "texts taken as independent). The decoders take turns on every prompt, so that the machine’s load falls "
             "on all of them. Speed belongs to this machine; block efficiency does not.",
@@ -259,6 +260,7 @@ def _rules(story: Story, counts: str, gaps: str) -> str:
             [_row(row) for row in story.rows],
             (1, 3, 4, 6),
         )
+        + "".join(f'<p class="note">{escape(note)} (<code>specmath acceptance --rules</code>).</p>' for note in notes())
         + "</details>",
     )
 

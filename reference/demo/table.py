@@ -11,6 +11,7 @@ import numpy as np
 from reference.demo.contexts import Laws, spaced
 from reference.demo.settings import Settings
 from specmath import draft_laws
+from specmath.cli.table import without_row
 from specmath.comparison import Plan, Row, compare, interval, plan
 
 COUNTS = {"iid": (1, 2, 4, 8), "hub": (2,)}
@@ -19,9 +20,14 @@ OTHERS = (1, 2, 4)
 
 
 def jobs() -> Plan:
-    """Every rule at every number of drafts that the table shows."""
+    """Every rule at every number of drafts that the table shows, and what is computed on request only."""
     plans = [plan(COUNTS.get(name, OTHERS), [name]) for name in draft_laws.names()]
-    return Plan(tuple(job for one in plans for job in one.jobs), ())
+    return Plan(tuple(job for one in plans for job in one.jobs), tuple(entry for one in plans for entry in one.skipped))
+
+
+def notes() -> list[str]:
+    """What has no row, and why, as `specmath acceptance` says it."""
+    return without_row(jobs().skipped)
 
 
 def rows(

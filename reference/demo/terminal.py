@@ -8,6 +8,7 @@ from reference.demo.evidence import FALSE_ALARM, Estimate
 from reference.demo.marks import SIGNS, ruled
 from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
+from reference.demo.table import notes
 from reference.demo.words import between, chance
 
 
@@ -150,6 +151,7 @@ def _rules(story: Story) -> Iterator[str]:
         for row in story.rows
     ]
     yield from aligned(["drafts", "n", "rule", "acceptance", "gap"], rows, left=3)
+    yield from (f"  {note} (specmath acceptance --rules)" for note in notes())
 
 
 def _exact(story: Story) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from specmath import draft_laws, rules
 from specmath.cli.checkpoint import open_checkpoint
 from specmath.cli.chunk import Work
-from specmath.cli.clusters import BACKENDS, CLUSTERS, Workers
+from specmath.cli.clusters import BACKENDS, CLUSTERS, Workers, check_address
 from specmath.cli.command import Command, UsageError
 from specmath.cli.discovery import OWN
 from specmath.cli.dump import SUFFIXES, open_dump
@@ -21,7 +21,7 @@ from specmath.cli.laws import Pair, Sampler, pair
 from specmath.cli.progress import progress
 from specmath.cli.sweep import chunk_size, sweep
 from specmath.cli.table import Table, document, text
-from specmath.comparison import granule, plan, summary
+from specmath.comparison import COUNTS, ON_REQUEST, granule, plan, summary
 from specmath.logits import check_options
 
 
@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "target.npy and draft.npy, or one .npy file (2, contexts, vocabulary)",
     )
     parser.add_argument(
-        "--n", nargs="+", type=_count, default=[1, 2, 4, 8], metavar="N", help="candidates at a node (default 1 2 4 8)"
+        "--n",
+        nargs="+",
+        type=_count,
+        metavar="N",
+        help=f"candidates at a node (default {' '.join(map(str, COUNTS))}, or what of these can be drawn)",
     )
     parser.add_argument(
         "--drafts",
@@ -49,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rules",
         nargs="+",
         metavar="RULE",
-        help=f"default all that verify the drafts, of {', '.join(rules.names('node'))}",
+        help=f"of {', '.join(rules.names('node'))}; default all that verify the drafts but {_on_request()}, which "
+        "takes its time: name it to see it",
     )
     parser.add_argument("--logits", action="store_true", help="the arrays are logits: take the softmax, in float64")
     parser.add_argument("--temperature", type=_number, metavar="T", help="with --logits: default 1")
@@ -65,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, as acceptance.schema.json tells")
     _add_sweep_arguments(parser)
+
+
+def _on_request() -> str:
+    return " and ".join(f"{rule} for {drafts}" for rule, drafts in ON_REQUEST)
 
 
 def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         with open_dump(path) as arrays, ExitStack() as stack:
             dump = pair(path, arrays, sampler)
             dump.note_laws()
+            if arguments.n is None:  # what the rest of the defaults is depends on the vocabulary
+                todo = plan(None, arguments.drafts, arguments.rules, vocabulary=dump.vocabulary)
             work = Work(dump.source, dump.vocabulary, todo, arguments.seed, arguments.replicates)
             kept = None
             if arguments.resume is not None:
@@ -146,6 +157,8 @@ def _workers(arguments: argparse.Namespace) -> Workers:
             raise UsageError(f"--scheduler is allowed with --backend {' or '.join(CLUSTERS)} only")
         if arguments.backend == "dask" and arguments.jobs is not None:
             raise UsageError("--jobs is allowed without --scheduler only: a running Dask cluster has its workers")
+        if arguments.backend == "dask":
+            check_address(arguments.scheduler)
     if arguments.send_rows and arguments.backend is None and arguments.jobs is None:
         raise UsageError("--send-rows is allowed with --jobs or --backend only")
     return Workers(arguments.jobs, arguments.backend, arguments.scheduler, arguments.send_rows)

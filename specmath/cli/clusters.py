@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 BACKENDS = ("loky", "threading", "dask", "ray")
 """joblib's backends that are offered: processes, threads, and two kinds of clusters."""
@@ -31,6 +32,23 @@ class Workers:
     backend: str | None = None
     scheduler: str | None = None
     send: bool = False
+
+
+def check_address(scheduler: str) -> None:
+    """ValueError unless a Dask scheduler can have this address; no connection is made.
+
+    >>> check_address("tcp://head:8786")
+    >>> check_address("head")
+    Traceback (most recent call last):
+    ValueError: --scheduler is 'head'; allowed are addresses of the form tcp://host:port
+    """
+    try:
+        parts = urlsplit(scheduler)
+        whole = bool(parts.scheme and parts.hostname and (parts.port or parts.scheme == "inproc"))
+    except ValueError:  # a port that is no number, or too large
+        whole = False
+    if not whole:
+        raise ValueError(f"--scheduler is {scheduler!r}; allowed are addresses of the form tcp://host:port")
 
 
 @contextmanager
@@ -91,6 +109,8 @@ def _dask(workers: Workers) -> Iterator[Any]:
 
 def _dask_backend(client: Any) -> Any:
     """joblib's backend for Dask, which would wait for ever for a task that the cluster has given up."""
+    # The module is private. joblib registers the class under the name "dask" and exports it nowhere, and a callback per
+    # task, which is what it lacks, can only be added in a subclass.
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,9 +85,19 @@ def _notes(table: Table) -> list[str]:
         )
     if table.correction is not None and table.correction > ROUNDING:
         notes.append(f"laws were scaled to sum to one; the largest |sum - 1| was {table.correction:.1g}")
+    return notes + without_row(table.todo.skipped)
+
+
+def without_row(skipped: Sequence[Skipped]) -> list[str]:
+    """A line for every rule and draft law without a row: for which n, and why.
+
+    >>> without_row([Skipped("single", "iid", n, "rule 'single' allows n = 1") for n in (2, 4)])
+    ["no row for single, iid, n = 2, 4: rule 'single' allows n = 1"]
+    """
     missing: dict[tuple[str, str], list[Skipped]] = {}
-    for entry in table.todo.skipped:
+    for entry in skipped:
         missing.setdefault((entry.rule, entry.drafts), []).append(entry)
-    for (rule, drafts), entries in missing.items():
-        notes.append(f"no row for {rule}, {drafts}, n = {', '.join(str(e.n) for e in entries)}: {entries[0].reason}")
-    return notes
+    return [
+        f"no row for {rule}, {drafts}, n = {', '.join(str(entry.n) for entry in entries)}: {entries[0].reason}"
+        for (rule, drafts), entries in missing.items()
+    ]

@@ -23,7 +23,7 @@ def get(name: str) -> DraftLaw:
     >>> get("iid").uniforms(3)
     3
     """
-    if name not in _LAWS:
+    if not isinstance(name, str) or name not in _LAWS:
         raise ValueError(f"drafts is {name!r}; allowed are {', '.join(map(repr, _LAWS))}")
     return _LAWS[name]
 

@@ -8,35 +8,35 @@ from matplotlib.axes import Axes
 
 from specmath.plot.style import INK, MUTED, SERIES
 
+TEXT = 0.13
+"""Share of the width that a number takes."""
+
 Interval = tuple[float, float | None, float | None]
 """A mean and the ends of its 95 % interval, None where there is none."""
 
 
-def efficiency(axes: Axes, measured: Mapping[str, Interval], limit: int | None = None) -> Axes:
-    """Block efficiency of each decoder, in tokens per target call, with its interval; ``limit`` marks the most."""
-    for place, (value, low, high) in enumerate(measured.values()):
+def efficiency(axes: Axes, measured: Mapping[str, Interval], limits: Mapping[str, int] | None = None) -> Axes:
+    """Block efficiency of each decoder, in tokens per target call, with its interval.
+
+    ``limits`` are the most that decoders can reach, by name, each marked across its own bar.
+    """
+    limits = {} if limits is None else limits
+    longest = max(value if high is None else high for value, _, high in measured.values())
+    widest = max([(1 + TEXT) * longest, *(1.04 * limit for limit in limits.values())])
+    for place, (name, (value, low, high)) in enumerate(measured.items()):
         axes.barh(place, value, color=SERIES[place % len(SERIES)], height=0.6)
         end = value
         if low is not None and high is not None and low < high:
             axes.plot([low, high], [place, place], color=INK, linewidth=1.5)
             end = max(end, high)
+        if name in limits:
+            axes.plot([limits[name]] * 2, [place - 0.42, place + 0.42], color=MUTED, linestyle=(0, (3, 2)), linewidth=1)
+            if limits[name] - end < TEXT * widest:  # the number would be written across the mark
+                end = max(end, limits[name])
         axes.annotate(f"{value:.2f}", (end, place), xytext=(5, 0), textcoords="offset points", va="center")
-    if limit is not None:
-        axes.axvline(limit, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
-        axes.annotate(
-            f"limit {limit}",
-            (limit, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4, -2),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color=MUTED,
-            fontsize=9,
-        )
     _named_bars(axes, list(measured))
-    axes.set_xlim(0, None if limit is None else limit * 1.04)
-    axes.set_xlabel("block efficiency (tokens per target call)")
+    axes.set_xlim(0, widest)
+    axes.set_xlabel("block efficiency (tokens per target call)" + ("; dashed: its limit" if limits else ""))
     return axes
 
 

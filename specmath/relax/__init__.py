@@ -37,7 +37,7 @@ def get(name: str) -> Relaxation:
     >>> get("mentored").parameters
     {'budget': None}
     """
-    if name not in _RELAXATIONS:
+    if not isinstance(name, str) or name not in _RELAXATIONS:
         raise ValueError(f"relaxation is {name!r}; allowed are {', '.join(map(repr, _RELAXATIONS))}")
     return _RELAXATIONS[name]
 

@@ -49,7 +49,8 @@ def sequence_bound(total_variation: Any, kl: Any, *, weights: Any = None, worst_
     Raises
     ------
     ValueError
-        For shapes that differ, no tokens, values that are negative or NaN, TV above 1, weights that are no law.
+        For shapes that differ, no texts or no tokens, values that are negative or NaN, TV above 1, weights that are no
+        law.
 
     >>> found = sequence_bound([0.1, 0.1], [0.02, 0.02], worst_case=True)
     >>> round(found.total_variation, 4), round(found.kl, 4)
@@ -59,9 +60,10 @@ def sequence_bound(total_variation: Any, kl: Any, *, weights: Any = None, worst_
         np.atleast_1d(np.asarray(to_numpy(as_array(name, values)), dtype=np.float64))
         for name, values in (("total_variation", total_variation), ("kl", kl))
     )
-    if distance.shape != spent.shape or distance.ndim > 2 or distance.shape[-1] < 1:
+    if distance.shape != spent.shape or distance.ndim > 2 or distance.size < 1:
         raise ValueError(
-            f"total_variation has shape {distance.shape} and kl {spent.shape}; allowed is one shape (texts, T) or (T,)"
+            f"total_variation has shape {distance.shape} and kl {spent.shape}; allowed is one shape (texts, T) or "
+            "(T,), with at least one text and one token"
         )
     if not ((distance >= 0) & (distance <= 1 + 1e-9)).all():
         raise ValueError("total_variation: a value lies outside [0, 1]")

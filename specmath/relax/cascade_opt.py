@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from specmath.arrays import Array, namespace
-from specmath.relax.relaxed import Relaxation, check_number, total_variation
+from specmath.arrays import Array, check_number, namespace
+from specmath.relax.relaxed import Relaxation, total_variation
 
 
 def _check(parameters: dict[str, Any]) -> dict[str, Any]:

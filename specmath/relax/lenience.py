@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specmath.arrays import Array, namespace
+from specmath.arrays import Array, check_number, namespace
 from specmath.draws import positive_part, ratio, residual
-from specmath.relax.relaxed import Relaxation, check_number
+from specmath.relax.relaxed import Relaxation
 
 
 def _check(parameters: dict[str, Any]) -> dict[str, Any]:

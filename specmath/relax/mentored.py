@@ -9,9 +9,9 @@ from typing import Any
 
 import array_api_compat
 
-from specmath.arrays import Array, namespace
+from specmath.arrays import Array, check_number, namespace
 from specmath.draws import ratio
-from specmath.relax.relaxed import Relaxation, check_number, divergence, total_variation
+from specmath.relax.relaxed import Relaxation, divergence, total_variation
 
 STEPS = 60
 """Bisections of the rejected mass: below the last place of float64."""

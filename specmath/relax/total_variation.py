@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from specmath import draft_laws
-from specmath.arrays import Array, check_count
-from specmath.relax.relaxed import Relaxation, check_number, towards
+from specmath.arrays import Array, check_count, check_number
+from specmath.relax.relaxed import Relaxation, towards
 from specmath.transport.coupling import coupling
 
 SELECTS_THE_ONLY_DRAFT = ("iid", "without_replacement", "greedy")

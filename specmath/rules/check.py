@@ -74,6 +74,30 @@ def check_drafted(drafts: tuple[str, ...], draft: Array, tokens: Array) -> None:
         raise ValueError(f"tokens: {drawn[where].tolist()} at {list(where)} cannot be drafted by drafts={names}")
 
 
+def check_children(drafts: str, draft: Array, tokens: Array, parents: Array | None) -> None:
+    """ValueError unless the draft law can have drawn the children of every node, where all arrays lie on the host.
+
+    draft (..., N, V), tokens (..., N), parents (N,) or (..., N) as in `Rule.verify`.
+    """
+    if parents is None or not all(on_host(array) for array in (draft, tokens, parents)):
+        return
+    law, drawn = draft_laws.get(drafts), to_numpy(tokens).astype(np.int64)
+    laws, above = to_numpy(draft), to_numpy(parents)
+    shared = above.ndim == 1  # then all trees have one shape, and a node is looked at in all of them at once
+    for place in [()] if shared else list(np.ndindex(above.shape[:-1])):
+        for parent in np.unique(above[place]):
+            children = np.flatnonzero(above[place] == parent)
+            fits = np.asarray(law.possible(laws[(*place, ..., children[0], slice(None))], drawn[place][..., children]))
+            if not fits.all():
+                where = (*place, *(int(i) for i in np.argwhere(~fits)[0]))
+                node = "the root" if parent < 0 else f"drafted token {parent}"
+                at = f" at {list(where)}" if where else ""
+                raise ValueError(
+                    f"tokens: {drawn[where][children].tolist()}, the children of {node}{at}, cannot be drafted by "
+                    f"drafts={drafts!r}"
+                )
+
+
 def allowed(least: int, most: int | None) -> str:
     """A range of counts in words.
 

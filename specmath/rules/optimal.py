@@ -8,6 +8,7 @@ import numpy as np
 
 from specmath.arrays import Array, is_concrete, like, namespace, to_float64, to_numpy
 from specmath.exact import Chance, Number
+from specmath.rules.by_context import alike
 from specmath.rules.rule import Rule, Verdict
 from specmath.rules.single import accepts, residual
 from specmath.transport.coupling import couple
@@ -35,23 +36,20 @@ def scaled(law: Array) -> Array:
 
 def step(target: Array, draft: Array, tokens: Array, uniforms: Array, *, drafts: str) -> Verdict:
     if drafts in SOLVED and tokens.ndim > 1 and all(is_concrete(array) for array in (target, draft, tokens, uniforms)):
-        return _by_context(target, draft, tokens, uniforms, drafts)
+        return _solved(target, draft, tokens, uniforms, drafts)
     verdict = couple(scaled(target), scaled(draft), tokens.shape[-1], drafts).verify(tokens, uniforms, check=False)
     return Verdict(*verdict)
 
 
-def _by_context(target: Array, draft: Array, tokens: Array, uniforms: Array, drafts: str) -> Verdict:
+def _solved(target: Array, draft: Array, tokens: Array, uniforms: Array, drafts: str) -> Verdict:
     """One solution for every distinct (target, draft), however many rows share it."""
     p, q, x, u = (to_numpy(array) for array in (target, draft, tokens, uniforms))
     lead, n = x.shape[:-1], x.shape[-1]
     p, q, x, u = (array.reshape(-1, array.shape[-1]) for array in (p, q, x, u))
     emitted, accepted = np.empty(len(x), dtype=x.dtype), np.empty(len(x), dtype=x.dtype)
-    laws, place = np.unique(np.concatenate([p, q], axis=-1), axis=0, return_inverse=True)
-    for i, law in enumerate(laws):
-        rows = np.flatnonzero(place.reshape(-1) == i)
-        found = couple(scaled(law[: p.shape[-1]]), scaled(law[p.shape[-1] :]), n, drafts).verify(
-            x[rows], u[rows], check=False
-        )
+    for rows in alike(p, q):
+        one = rows[0]
+        found = couple(scaled(p[one]), scaled(q[one]), n, drafts).verify(x[rows], u[rows], check=False)
         emitted[rows], accepted[rows] = found
     xp = namespace(tokens)
     return Verdict(*(xp.astype(like(array.reshape(lead), tokens), tokens.dtype) for array in (emitted, accepted)))

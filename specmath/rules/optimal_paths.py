@@ -12,12 +12,12 @@ from specmath.arrays import Array, namespace, on_host
 from specmath.draws import categorical, residual, take
 from specmath.exact import Chance
 from specmath.rules import single
-from specmath.rules.conditional_transport import Choice, choose, select
-from specmath.rules.rule import Rule, Verdict
+from specmath.rules.rule import Verdict
+from specmath.rules.selecting import Choice, choose, select, selecting_rule
 from specmath.rules.single import accepts
 from specmath.rules.token_wise import Laws, row
 from specmath.rules.traversal import merge_siblings, path_to
-from specmath.rules.tree_walk import child, level, offspring, walk_coins
+from specmath.rules.tree_walk import child, level, offspring
 
 
 def program(
@@ -69,16 +69,10 @@ def step(
     return Verdict(path_to(tokens, above, here, last), here - 1)
 
 
-RULE = Rule(
+RULE = selecting_rule(
     name="optimal_paths",
     purpose="optimal coupling node by node: the paths that agree with the emitted token are the next node's drafts",
     source="sun2023spectr; coupling: docs/theory/optimal_coupling.md",
-    layout="tree",
-    drafts=("iid", "without_replacement"),
-    lossless=True,
     program=program,
     step=step,
-    tests=walk_coins,
-    by_law=True,
-    same_plan=False,
 )

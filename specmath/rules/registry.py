@@ -58,6 +58,6 @@ def names(layout: Layout | None = None) -> tuple[str, ...]:
 
 def get(name: str) -> Rule:
     """The rule of that name; ValueError lists the names there are."""
-    if name not in _RULES:
+    if not isinstance(name, str) or name not in _RULES:
         raise ValueError(f"rule is {name!r}; allowed are {', '.join(map(repr, _RULES))}")
     return _RULES[name]

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from specmath import draft_laws
 from specmath.arrays import Array, as_array, check_count, check_pair, like, namespace, to_index
 from specmath.draws import categorical, first_match
-from specmath.rules.check import allowed, check_drafted, check_step
+from specmath.rules.check import allowed, check_children, check_drafted, check_step
 
 Layout = Literal["node", "chain", "tree"]
 Shape = Literal["any", "paths"]
@@ -122,8 +122,9 @@ class Rule:
         check : look at the values too (sums, NaN, support of the drafts) where that costs no synchronisation, that is
             for concrete host arrays; shapes and dtypes are always checked. Laws are used as given, never scaled: the
             emitted law is the target's up to the |sum - 1| that the check allows.
-        drafts : name of the law that drew the tokens, by default the first that the rule is made for. Only rules with
-            ``by_law`` depend on it; the others treat the tokens of all their draft laws alike.
+        drafts : name of the law that drew the tokens, in a tree the children of every node; the check is made for it.
+            Rules with ``by_law`` depend on it, by default on the first that they are made for; the others treat the
+            tokens of all their draft laws alike, and without it the tokens of a node may come from any of these.
 
         Returns
         -------
@@ -133,9 +134,9 @@ class Rule:
         Raises
         ------
         ValueError
-            For an unknown draft law, shapes or libraries that do not fit, half precision, laws that are none, tokens
-            outside the vocabulary
-            or that ``draft`` cannot have produced, siblings with different draft laws.
+            For a draft law that the rule does not verify, shapes or libraries that do not fit, half precision, laws
+            that are none, tokens outside the vocabulary or that the draft law cannot have drawn (siblings together,
+            where it is declared), siblings with different draft laws.
         """
         rule = self.under(drafts)
         target, draft = as_array("target", target), as_array("draft", draft)
@@ -144,15 +145,22 @@ class Rule:
             parents = like(as_array("parents", parents), tokens)
         sizes = (self.at_least, self.at_most)
         check_step(self.layout, self.uniforms, sizes, target, draft, tokens, uniforms, parents, values=check)
+        # Rules that treat all their draft laws alike have no default: without ``drafts`` any of these may have drawn.
+        laws = rule.drafts if drafts is None else (drafts,)
+        if check and drafts is not None and drafts not in self.drafts:
+            raise ValueError(self._refused(drafts))
         if check and self.layout == "node":
-            check_drafted(rule.drafts, draft, tokens)
+            check_drafted(laws, draft, tokens)
+        if check and self.layout == "tree" and len(laws) == 1:
+            check_children(laws[0], draft, tokens, parents)
         extra = (parents,) if self.layout == "tree" else ()
         return rule.step(target, draft, to_index(tokens), uniforms, *extra)
 
     def under(self, drafts: str | None = None) -> Rule:
         """The rule for one draft law: itself if it treats all its draft laws alike; see ``by_law``.
 
-        ``drafts`` is by default the first draft law that the rule is made for; ValueError for one it does not verify.
+        ``drafts`` is by default the first draft law that the rule is made for; ValueError for an unknown one, and for
+        one that a rule with ``by_law`` does not verify.
 
         >>> from specmath import rules
         >>> rules.get("optimal").under("greedy").drafts, rules.get("single").under("iid").drafts

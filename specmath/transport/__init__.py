@@ -1,6 +1,7 @@
 """Optimal transport behind multi-draft verification: the optimum, its cut, and ground truth for small problems."""
 
-from specmath.transport.bounds import Bound, lower_bound, upper_bound
+from specmath.transport.bounds import Bound, upper_bound
+from specmath.transport.certificate import lower_bound
 from specmath.transport.coupling import Coupling, coupling
 from specmath.transport.flow import max_flow
 from specmath.transport.gradient import acceptance_loss, differentiable_optimum

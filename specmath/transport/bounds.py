@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass
 
 import array_api_compat
+import numpy as np
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_pytree, check_law, namespace
+from specmath.arrays import TOLERANCE, Array, as_array, as_pytree, check_count, dtype_name, namespace, one_library
 from specmath.draft_laws import race
 from specmath.draft_laws.greedy import rest
 
@@ -84,60 +85,64 @@ def upper_bound(target: Array, draft: Array, n: int, cut: Array, drafts: str = "
     of q(H)^n, a power of a quotient of two sums. For "without_replacement" V eps + 1e-12 (`race.ERROR`, tested, not
     proved) is added for the integral.
 
+    Raises
+    ------
+    ValueError
+        For n < 1, an unknown draft law, laws that are no float64 or float32 arrays over one vocabulary (..., V), for
+        "independent" a draft other than (..., n, V), and a cut that is not boolean or whose axes do not broadcast with
+        the laws'. The laws' values are taken as they are.
+
     >>> import numpy as np
     >>> found = upper_bound(np.array([0.5, 0.5]), np.array([0.25, 0.75]), 2, np.array([False, True]))
     >>> round(float(found.value), 12), float(found.rounding) < 1e-14
     (0.9375, True)
     """
+    n = check_count("n", n)
+    target, draft, cut = as_array("target", target), as_array("draft", draft), as_array("cut", cut)
+    _check_cut(target, draft, n, cut, drafts)
     xp = namespace(target)
     missed = blocked_sum(xp.where(cut, target, xp.zeros_like(target)))
-    rounding = _rounding(target, n, additions(target), drafts)
-    value = missed + (1 - held_mass(draft, n, cut, drafts)) + rounding
+    error = rounding(target, n, additions(target), drafts)
+    value = missed + (1 - held_mass(draft, n, cut, drafts)) + error
     flat = xp.zeros_like(value)
-    return as_pytree(Bound(value, flat + rounding, flat), arrays=("value", "rounding", "shortfall"))
+    return as_pytree(Bound(value, flat + error, flat), arrays=("value", "rounding", "shortfall"))
 
 
-def lower_bound(target: Array, draft: Array, n: int, marginal: Array, drafts: str = "iid") -> Bound:
-    """Certified lower bound of the optimum from the law r of the selected draft: sum min(p, r), if r is reachable.
-
-    r is the marginal of some selection if and only if r(S) >= Q(S) for every set S. The largest violation is
-    shortfall = 1 - alpha*(r), the same minimisation with r for the target; the flow behind alpha*(r) is a plan whose
-    marginal a <= r misses just that much, so that sum min(p, r) - shortfall - rounding can be reached in any case.
-
-    Parameters
-    ----------
-    target, draft : laws as for `optimum`.
-    marginal : law (..., V), for example `Coupling.marginal`.
-
-    Raises
-    ------
-    ValueError
-        As `optimum`, and for a marginal that is no law over the target's vocabulary.
-
-    >>> from specmath.transport import lower_bound
-    >>> found = lower_bound([0.5, 0.5], [0.25, 0.75], 2, [0.4375, 0.5625])
-    >>> round(float(found.value), 12), round(float(found.shortfall), 12)
-    (0.9375, 0.0)
-    """
-    from specmath.transport.value import optimum
-
-    checked = check_law("marginal", marginal).values
-    first = optimum(target, draft, n, drafts)
-    if first.target.shape[-1] != checked.shape[-1]:
-        raise ValueError(f"marginal has {checked.shape[-1]} tokens and target {first.target.shape[-1]}")
-    reach = optimum(checked, draft, n, drafts)
-    xp = namespace(first.target, checked)
-    shared = blocked_sum(xp.where(first.target < checked, first.target, checked))
-    shortfall = 1 - reach.acceptance + reach.gap
-    shortfall = xp.where(shortfall > 0, shortfall, xp.zeros_like(shortfall))
-    # The scan behind alpha*(r) adds the tokens one by one.
-    rounding = _rounding(checked, n, checked.shape[-1], drafts) + 3 * _rounding(checked, 0, additions(checked), "iid")
-    flat = xp.zeros_like(shared + shortfall)
-    found = Bound(shared - shortfall - rounding, flat + rounding, flat + shortfall)
-    return as_pytree(found, arrays=("value", "rounding", "shortfall"))
+def _check_cut(target: Array, draft: Array, n: int, cut: Array, drafts: str) -> None:
+    if drafts != "independent":
+        draft_laws.get(drafts).check(n, 2**62)  # what is not defined for n, whatever the draft
+    one_library(target=target, draft=draft, cut=cut)
+    for name, array in (("target", target), ("draft", draft)):
+        if dtype_name(array) not in TOLERANCE:
+            raise ValueError(f"{name}: dtype {dtype_name(array)}; allowed are float64 and float32")
+    if not dtype_name(cut).startswith("bool"):
+        raise ValueError(f"cut: dtype {dtype_name(cut)}; allowed are booleans, true for the tokens of the cut")
+    axes = 2 if drafts == "independent" else 1
+    if target.ndim < 1 or draft.ndim < axes or (axes == 2 and draft.shape[-2] != n):
+        wanted = f"(..., {n}, V)" if axes == 2 else "(..., V)"
+        raise ValueError(
+            f"draft: shape {tuple(draft.shape)} for a target of shape {tuple(target.shape)}; allowed are (..., V) for "
+            f"the target and {wanted} for the draft"
+        )
+    sizes = {"target": target.shape[-1], "draft": draft.shape[-1]}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            f"target has {sizes['target']} tokens and draft {sizes['draft']}; both laws must be over one vocabulary"
+        )
+    size, leading = target.shape[-1], (tuple(target.shape[:-1]), tuple(draft.shape[:-axes]))
+    if cut.ndim < 1 or cut.shape[-1] != size:
+        raise ValueError(f"cut: shape {tuple(cut.shape)}; its last axis must hold the laws' {size} tokens")
+    try:
+        np.broadcast_shapes(*leading, tuple(cut.shape[:-1]))
+    except ValueError:
+        raise ValueError(
+            f"cut has leading axes {tuple(cut.shape[:-1])}, target {leading[0]} and draft {leading[1]}; they must "
+            "broadcast"
+        ) from None
 
 
-def _rounding(law: Array, n: int, count: int, drafts: str) -> float:
+def rounding(law: Array, n: int, count: int, drafts: str) -> float:
+    """Error of p(H) or Q(H) computed from sums of ``count`` roundings, and of the race integral where there is one."""
     eps = float(namespace(law).finfo(law.dtype).eps)
     integral = race.ERROR + law.shape[-1] * eps if drafts == "without_replacement" else 0.0
     return ((n + 1) * (count + 2) + 4) * eps + integral

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,10 +27,11 @@ from specmath.arrays import (
     to_numpy,
 )
 from specmath.draws import first_match
-from specmath.transport import fixed, priority, swap
+from specmath.transport import fixed, independent, priority, swap
+from specmath.transport.certificate import certified
 from specmath.transport.leftover import Leftover, leftover
 from specmath.transport.search import pick
-from specmath.transport.value import ARRAYS, Optimum
+from specmath.transport.value import ARRAYS, INDEPENDENT, Optimum
 
 
 class Selector(Protocol):
@@ -66,15 +67,26 @@ class Coupling:
     means that this node fails.
     """
 
-    target: Array
-    marginal: Array
+    target: Array = field(repr=False)
+    marginal: Array = field(repr=False)
     acceptance: Array
     gap: Array
-    optimum: Optimum
-    selector: Selector
-    leftover: Leftover
+    optimum: Optimum = field(repr=False)
+    selector: Selector = field(repr=False)
+    leftover: Leftover = field(repr=False)
     n: int
     drafts: str
+
+    @property
+    def lower(self) -> Array:
+        """Certified lower bound of the optimum, (...): sum min(w p, r) of the marginal, whose reachability is checked,
+        minus a bound of the rounding error (`lower_bound`)."""
+        return certified(self.leftover.goal, self.optimum.draft, self.n, self.marginal, self.drafts).value
+
+    @property
+    def upper(self) -> Array:
+        """Certified upper bound, (...), from the cut alone, rounding included (`Optimum.upper`)."""
+        return self.optimum.upper
 
     def select(self, tokens: Array, uniforms: Array, *, check: bool = True) -> Array:
         """Index (...) of the selected draft; its token has law ``marginal``.
@@ -134,7 +146,22 @@ class Coupling:
                 raise ValueError(f"tokens: values from {drawn.min()} to {drawn.max()}; allowed are 0 to {size - 1}")
             if not (coins.min() >= 0 and coins.max() < 1):
                 raise ValueError("uniforms: a value lies outside [0, 1)")
+            if on_host(self.target):
+                self._check_drafted(drawn)
         return to_index(tokens), uniforms
+
+    def _check_drafted(self, tokens: np.ndarray) -> None:
+        """ValueError unless the draft law can have drawn the tokens (..., n)."""
+        law = to_numpy(self.optimum.draft)
+        rows = law if self.drafts == INDEPENDENT else law[..., None, :]
+        rows = np.broadcast_to(rows, (*tokens.shape, law.shape[-1]))
+        fits = (np.take_along_axis(rows, tokens[..., None], axis=-1)[..., 0] > 0).all(axis=-1)
+        if self.drafts in draft_laws.names():
+            whole = np.broadcast_to(law, (*tokens.shape[:-1], law.shape[-1]))
+            fits = fits & draft_laws.get(self.drafts).possible(whole, tokens)
+        if not fits.all():
+            where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(fits))[0]) if tokens.ndim > 1 else ()
+            raise ValueError(f"tokens: {tokens[where].tolist()} cannot be drafted by drafts={self.drafts!r}")
 
 
 def _on_torch_host(*arrays: Array) -> bool:
@@ -143,12 +170,17 @@ def _on_torch_host(*arrays: Array) -> bool:
 
 
 class Built(NamedTuple):
-    """What a method gives: marginal (..., V), selector, and the optimum's value (...) and cut (..., V)."""
+    """What a method gives.
+
+    The marginal (..., V), the selector, the optimum's value (...) and cut (..., V), and how far a search for the cut
+    may have missed it (...), None for exact methods.
+    """
 
     marginal: Array
     selector: Any
     acceptance: Array
     cut: Array
+    open: Array | None = None
 
 
 def coupling(target: Array, draft: Array, n: int, drafts: str = "iid", *, weight: Array | None = None) -> Coupling:
@@ -157,9 +189,10 @@ def coupling(target: Array, draft: Array, n: int, drafts: str = "iid", *, weight
     Parameters
     ----------
     target, draft : laws (..., V), numpy, torch or jax; checked, then float64. For drafts="independent" the draft is
-        (..., n, V), a law per drafter.
+        a sequence of n laws (..., V), or one array (..., n, V).
     n : candidates at the node.
-    drafts : draft law; "without_replacement" and "independent" are solved on the host, and report a gap.
+    drafts : draft law; "without_replacement" (n up to 12) and "independent" are solved on the host, never under jit or
+        vmap, and report a gap.
     weight : w (...) in [0, 1]: the target is (w p, 1 - w) on V + 1 symbols.
 
     Raises
@@ -174,14 +207,10 @@ def coupling(target: Array, draft: Array, n: int, drafts: str = "iid", *, weight
     (0.86, [0.36, 0.3, 0.34])
     """
     n = check_count("n", n)
-    if drafts not in _METHODS:
+    if not isinstance(drafts, str) or drafts not in _METHODS:
         raise ValueError(f"drafts is {drafts!r}; allowed are {', '.join(map(repr, _METHODS))}")
-    if drafts == "independent":
-        draft = as_array("draft", draft)
-        if draft.ndim < 2 or draft.shape[-2] != n:
-            raise ValueError(f"draft: shape {tuple(draft.shape)}; drafts='independent' takes (..., {n}, V)")
-        p, q, correction = check_pair(as_array("target", target)[..., None, :], draft)
-        p = p[..., 0, :]
+    if drafts == INDEPENDENT:
+        p, q, correction = independent.check(target, draft, n)
     else:
         p, q, correction = check_pair(target, draft)
         draft_laws.get(drafts).check_rows(n, q)
@@ -201,10 +230,10 @@ def couple(
     built = _METHODS[drafts](goal, draft, n, drafts)
     reached = xp.sum(xp.minimum(goal, built.marginal), axis=-1)
     gap = built.acceptance - reached
-    # For different drafters the search for the cut may give up; the plan then bounds what it missed.
-    open_ = xp.maximum(gap, xp.zeros_like(gap)) if drafts == "independent" else xp.zeros_like(gap)
-    best = Optimum(built.acceptance, built.cut, n, drafts, correction, goal, draft, open_)
-    best = as_pytree(best, arrays=ARRAYS)
+    # Where the search for the cut gave up, the plan may prove it right nevertheless.
+    none_open = xp.zeros_like(gap)
+    open_ = none_open if built.open is None else xp.minimum(built.open, xp.maximum(gap, none_open))
+    best = as_pytree(Optimum(built.acceptance, built.cut, n, drafts, correction, goal, draft, open_), arrays=ARRAYS)
     rest = leftover(goal, built.marginal, none)
     found = Coupling(target, built.marginal, reached, gap, best, built.selector, rest, n, drafts)
     return as_pytree(found, arrays=("target", "marginal", "acceptance", "gap", "optimum", "selector", "leftover"))
@@ -212,7 +241,9 @@ def couple(
 
 def _weights(weight: Array, p: Array) -> Array:
     xp = namespace(p)
-    share = like(weight, p) if not hasattr(weight, "dtype") else as_array("weight", weight)
+    share = as_array("weight", weight)
+    if isinstance(share, np.ndarray):
+        share = like(share, p)
     if is_concrete(share) and not bool(((to_numpy(share) >= 0) & (to_numpy(share) <= 1)).all()):
         raise ValueError("weight: a value lies outside [0, 1]")
     share = xp.astype(share, p.dtype)
@@ -235,7 +266,7 @@ def _iid(goal: Array, q: Array, n: int, drafts: str) -> Built:
 def inner(left: Array, right: Array) -> Array:
     """Sums of products along the last axis, (...); numpy needs no new array for it."""
     if isinstance(left, np.ndarray):
-        return np.vecdot(left, right)
+        return np.einsum("...i,...i", left, right)
     return namespace(left).sum(left * right, axis=-1)
 
 

@@ -13,14 +13,12 @@ import sys
 import array_api_compat
 
 from specmath import draft_laws
-from specmath.arrays import Array, as_array, check_pair, namespace, one_library
+from specmath.arrays import Array, as_array, check_number, check_pair, namespace, one_library
+from specmath.draft_laws import race
 from specmath.draft_laws.greedy import rest
 from specmath.draws import ratio
-from specmath.logits import law_from_logits
+from specmath.logits import LARGEST, SMALLEST, law_from_logits
 from specmath.transport.value import optimum
-
-SPACING = 0.25
-"""Of the nodes in log t: the trapezoid rule's error falls geometrically, below 1e-12 at this spacing (tested)."""
 
 EARLIEST, LATEST = math.log(1e-14), math.log(42.0)  # what lies outside has mass below 1e-14
 
@@ -40,8 +38,8 @@ def differentiable_optimum(target: Array, draft: Array, n: int, drafts: str = "i
     With the minimising set H of `specmath.optimum`: d alpha*/d p_x = 1{x in H} and d alpha*/d q = -dQ(H)/dq; for "iid"
     that is -n q(H)^(n-1) 1{x in H}. "greedy" and "hub" hold their fixed tokens fixed too, so the gradient is that of
     the piece; "top_k" depends on the draft by its ranking alone, and its gradient in the draft is zero.
-    "without_replacement" differentiates the race integral on about 150 nodes: O(V n^2) operations and O(V n) memory
-    each.
+    "without_replacement" differentiates the race integral on 150 (n = 1) to 260 nodes (n = 16), with an error below
+    1e-12: O(V n^2) operations and O(V n) memory each.
 
     Parameters
     ----------
@@ -103,11 +101,11 @@ def acceptance_loss(
     >>> round(float(acceptance_loss([[0.5, 0.3, 0.2]], np.log([[0.2, 0.3, 0.5]]), 2)), 12)
     0.14
     """
-    if drafts == "top_k":
-        raise ValueError("drafts is 'top_k': its acceptance does not change with small changes of the logits; allowed "
-                         "are 'iid', 'without_replacement', 'greedy', 'hub'")  # fmt: skip
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; allowed are finite numbers > 0")
+    if drafts == "top_k" or drafts not in draft_laws.names():
+        allowed = ", ".join(repr(name) for name in draft_laws.names() if name != "top_k")
+        why = ": its acceptance does not change with small changes of the logits" if drafts == "top_k" else ""
+        raise ValueError(f"drafts is {drafts!r}{why}; allowed are {allowed}")
+    check_number("temperature", temperature, SMALLEST, LARGEST, "finite numbers > 0")
     draft = law_from_logits(draft_logits, temperature=temperature)
     value = differentiable_optimum(target, draft, n, drafts)
     if 0 in value.shape:
@@ -136,15 +134,18 @@ def _race(q: Array, members: Array, n: int) -> Array:
     """Q(H) = int e^-u P(at least n tokens of H arrive before u / lambda) du, lambda = q(outside H), in log u.
 
     Every token of H is a polynomial (late + early z); they are multiplied pairwise, all powers from z^n on in one
-    coefficient, so that nothing is subtracted.
+    coefficient, so that nothing is subtracted. The nodes are as far apart as in `race.Race`: for many small tokens the
+    integrand's Fourier transform is Gamma(1 + i w) minus Gamma(k + 1 + i w) / k! for k < n with weights and phases, and
+    none of these is above |Gamma(n + i w)| / Gamma(n), from which `race.step_of` is made.
     """
     xp = namespace(q)
+    spacing = race.step_of(n)
     outside = _mass(q, ~members)
     one = xp.ones_like(q)
     log_outside = xp.log(xp.where(outside > 0, outside, one[..., 0]))
-    count = int((LATEST - EARLIEST) / SPACING) + 1
+    count = int((LATEST - EARLIEST) / spacing) + 1
     steps = xp.cumulative_sum(xp.ones_like(xp.broadcast_to(log_outside[..., None], (*outside.shape, count))), axis=-1)
-    log_moment = EARLIEST + SPACING * (fixed(steps) - 1)  # log u, (..., M)
+    log_moment = EARLIEST + spacing * (fixed(steps) - 1)  # log u, (..., M)
     racing = members & (q > 0)
     # In logarithms, so that masses near the smallest float have finite gradients; e^-1096 is zero, and so is its slope.
     log_power = (xp.log(xp.where(racing, q, one)) - log_outside[..., None])[..., None, :] + log_moment[..., None]
@@ -161,5 +162,5 @@ def _race(q: Array, members: Array, n: int) -> Array:
         arrived = [*exact, sum(left[i] * right[j] for i in range(n + 1) for j in range(n + 1) if i + j >= n)]
     enough = arrived[n][..., 0]
     moment = xp.exp(log_moment)
-    found = xp.sum(SPACING * moment * xp.exp(-moment) * enough, axis=-1)
+    found = xp.sum(spacing * moment * xp.exp(-moment) * enough, axis=-1)
     return xp.where(outside > 0, found, xp.ones_like(found))

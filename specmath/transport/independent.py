@@ -15,6 +15,7 @@ import numpy as np
 
 from specmath.arrays import Array, CheckedPair, check_count, check_law, check_pair, like, namespace, to_numpy
 from specmath.exact import Number
+from specmath.exact.check import check_numbers
 
 FloatArray = np.ndarray[Any, Any]
 
@@ -28,9 +29,13 @@ SETTLED = 0.25  # share of the open tokens that a base must settle to be worth a
 def independent_law(drafts: Sequence[Sequence[Number]]) -> Mapping[tuple[int, ...], Number]:
     """Law of the tuple of one token from each drafter, for `max_flow` and `linear_program`; exact for Fractions.
 
+    Raises ValueError for no laws, laws over different vocabularies, entries that are negative or no finite numbers, and
+    laws that do not sum to one (exactly for fractions, within 1e-9 for floats).
+
     >>> independent_law([[0.5, 0.5], [1, 0]])
     {(0, 0): 0.5, (1, 0): 0.5}
     """
+    _check_drafters(drafts)
     found: dict[tuple[int, ...], Number] = {}
     for tokens in product(*(range(len(draft)) for draft in drafts)):
         mass: Number = 1
@@ -39,6 +44,18 @@ def independent_law(drafts: Sequence[Sequence[Number]]) -> Mapping[tuple[int, ..
         if mass > 0:
             found[tokens] = mass
     return found
+
+
+def _check_drafters(drafts: Sequence[Sequence[Number]]) -> None:
+    if not len(drafts):
+        raise ValueError("drafts: no law; allowed are one or more, one for each drafter")
+    for place, draft in enumerate(drafts):
+        check_numbers(f"drafts[{place}]", draft)
+        if len(draft) != len(drafts[0]):
+            raise ValueError(
+                f"drafts[{place}] has {len(draft)} tokens and drafts[0] {len(drafts[0])}; all laws must be over one "
+                "vocabulary"
+            )
 
 
 def check(target: Any, drafts: Any, n: int) -> CheckedPair:
@@ -73,7 +90,7 @@ def minimise(p: Array, q: Array) -> tuple[Array, Array, Array]:
     xp = namespace(p)
     size = p.shape[-1]
     rows = to_numpy(p).astype(np.float64).reshape(-1, size)
-    laws = to_numpy(q).astype(np.float64).reshape(len(rows), -1, size)
+    laws = to_numpy(q).astype(np.float64).reshape(len(rows), q.shape[-2], size)
     cut, value, gap = np.zeros(rows.shape, dtype=bool), np.zeros(len(rows)), np.zeros(len(rows))
     for row in range(len(rows)):
         value[row], cut[row], gap[row] = minimise_row(rows[row], laws[row])

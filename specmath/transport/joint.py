@@ -7,6 +7,7 @@ begin with v and C(u) that of those strictly longer than u, B(u x) = target(x | 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from specmath import draft_laws, exact
 from specmath.exact import Number
+from specmath.exact.check import check_numbers
 
 Text = tuple[int, ...]
 Model = Callable[[Text], Sequence[Number]]
@@ -39,16 +41,52 @@ class JointOptimum:
     variables: int
 
 
+class _Checked:
+    """A model whose laws are checked when they are first asked for, and remembered."""
+
+    def __init__(self, name: str, model: Model) -> None:
+        self._name, self._model = name, model
+        self._known: dict[Text, Sequence[Number]] = {}
+
+    def __call__(self, text: Text) -> Sequence[Number]:
+        if text not in self._known:
+            law = check_numbers(f"{self._name}{text}", self._model(text))
+            size = len(next(iter(self._known.values()), law))
+            if len(law) != size:
+                raise ValueError(f"{self._name}{text} has {len(law)} tokens, other texts {size}; allowed is one number")
+            self._known[text] = law
+        return self._known[text]
+
+
+def _check_parents(parents: Sequence[int]) -> list[int]:
+    try:
+        found = [operator.index(parent) for parent in parents]
+    except TypeError:
+        raise ValueError(f"parents is {parents!r}; allowed are sequences of whole numbers") from None
+    if not found or any(not -1 <= parent < place for place, parent in enumerate(found)):
+        raise ValueError(
+            f"parents is {found}; allowed are one or more drafted tokens, each with -1 (root) or the index of an "
+            "earlier one"
+        )
+    return found
+
+
 def drafted_paths(draft: Model, parents: Sequence[int], drafts: str, *, budget: int) -> dict[frozenset[Text], Number]:
-    """Law of the set of drafted paths (the root left out): what a verifier of the tree has to work with."""
-    law = draft_laws.get(drafts)
+    """Law of the set of drafted paths (the root left out): what a verifier of the tree has to work with.
+
+    Raises ValueError as `joint_optimum` does.
+    """
+    law, parents = draft_laws.get(drafts), _check_parents(parents)
+    draft = draft if isinstance(draft, _Checked) else _Checked("draft", draft)
 
     def play(chance: exact.Chance) -> frozenset[Text]:
         paths: dict[int, Text] = {-1: ()}
         for node in range(-1, len(parents)):
             children = [i for i, parent in enumerate(parents) if parent == node]
             if children:
-                drawn = law.program(chance, draft(paths[node]), len(children))
+                proposal = draft(paths[node])
+                law.check(len(children), sum(probability > 0 for probability in proposal))
+                drawn = law.program(chance, proposal, len(children))
                 paths.update({i: (*paths[node], token) for i, token in zip(children, drawn, strict=True)})
         return frozenset(path for node, path in paths.items() if node >= 0)
 
@@ -71,7 +109,14 @@ def joint_optimum(
 
     Raises
     ------
-    BudgetError for more than ``budget`` drafted tuples, RuntimeError if the solver gives up.
+    ValueError
+        For laws with entries that are negative or no numbers, that do not sum to one, or over different vocabularies,
+        parents other than -1 or an earlier index, an unknown draft law, and too few possible tokens for the children
+        of a node.
+    BudgetError
+        For more than ``budget`` drafted tuples.
+    RuntimeError
+        If the solver gives up.
 
     >>> joint_optimum(lambda _: [0.3, 0.7], lambda _: [0.7, 0.3], [-1]).accepted  # one draft: 1 - TV
     0.6
@@ -79,6 +124,12 @@ def joint_optimum(
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
+    target, draft = _Checked("target", target), _Checked("draft", draft)
+    parents = _check_parents(parents)
+    if len(target(())) != len(draft(())):
+        raise ValueError(
+            f"target has {len(target(()))} tokens and draft {len(draft(()))}; both laws must be over one vocabulary"
+        )
     trees = drafted_paths(draft, parents, drafts, budget=budget)
     chance = _Texts(target)
     columns: list[tuple[int, Text]] = []  # (tree, emission)

@@ -85,7 +85,7 @@ def _blocks(weights: Array, width: int) -> Array:
     """Cumulated sums of ``width`` tokens each; the last block may be shorter."""
     xp = namespace(weights)
     whole = weights.shape[-1] // width * width
-    sums = xp.sum(xp.reshape(weights[..., :whole], (*weights.shape[:-1], -1, width)), axis=-1)
+    sums = xp.sum(xp.reshape(weights[..., :whole], (*weights.shape[:-1], whole // width, width)), axis=-1)
     if whole < weights.shape[-1]:
         sums = xp.concat([sums, xp.sum(weights[..., whole:], axis=-1, keepdims=True)], axis=-1)
     return xp.cumulative_sum(sums, axis=-1)

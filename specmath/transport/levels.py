@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from specmath.arrays import Array, namespace
 from specmath.draws import ratio
+from specmath.transport.intervals import Levels, bend
+from specmath.transport.levels_host import by_rows
 from specmath.transport.search import before, pick, power
 
 SMALL = 64  # tokens; below that a loop over many rows costs more than temporaries
-
-
-class Levels(NamedTuple):
-    """Tokens laid side by side on [0, 1] in rising order of R, the ratio of marginal and draft.
-
-    Y(s) = n s^(n-1) is the density of the largest of n uniforms.
-    """
-
-    ratio: Array  # (..., V) R by token; the marginal is draft * R
-    ordered: Array  # (..., V) R, rising
-    edges: Array  # (..., V) right ends of the intervals, the last one 1
-    lifts: Array  # (..., V) integral of (R - Y)^+ up to there
-    drops: Array  # (..., V) integral of (Y - R)^+ up to there
-    cut: Array  # (..., V) boolean by token: the set H with the largest draft(H)^n - goal(H)
 
 
 def levels(goal: Array, draft: Array, n: int) -> Levels:
@@ -36,8 +22,6 @@ def levels(goal: Array, draft: Array, n: int) -> Levels:
     """
     on_host = isinstance(goal, np.ndarray) and isinstance(draft, np.ndarray) and goal.dtype == np.float64
     if on_host and n > 1 and (goal.ndim == 1 or goal.shape[-1] >= SMALL):
-        from specmath.transport.levels_host import by_rows
-
         return by_rows(goal, draft, n)
     return vectorised(goal, draft, n)
 
@@ -89,13 +73,6 @@ def vectorised(goal: Array, draft: Array, n: int) -> Levels:
     lifts = xp.cumulative_sum(ordered * (end - left) - (reach - power(left, n)), axis=-1)
     drops = xp.cumulative_sum((power(edges, n) - reach) - ordered * (edges - end), axis=-1)
     return Levels(chosen, ordered, edges, lifts, drops, held)
-
-
-def bend(level: Array, left: Array, right: Array, n: int) -> Array:
-    """Where Y crosses R = level inside [left, right]; R exceeds Y before it."""
-    xp = namespace(level)
-    found = (level / n) ** (1 / (n - 1))
-    return xp.minimum(xp.maximum(found, left), right)
 
 
 def _count(true: Array, most: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specmath.transport.levels import Levels, bend
+from specmath.transport.intervals import Levels, bend
 from specmath.transport.search import power
 
 FloatArray = np.ndarray[Any, Any]
@@ -39,7 +39,7 @@ def one_row(goal: FloatArray, draft: FloatArray, n: int) -> Levels:
     np.cumsum(wanted, out=wanted)
     edges *= 1 / edges[-1]
     edges[-1] = 1.0
-    reach = _power(edges, n, order.view(np.float64))  # memory that is warm costs less than new pages
+    reach = power(edges, n)
     spare = reach - wanted
     best = int(spare.argmax())
     surplus = max(float(spare[best]), 0.0)
@@ -133,16 +133,3 @@ def _needs(
     np.cumsum(lifts, out=lifts)
     np.subtract(lifts, total, out=total)
     return lifts, total
-
-
-def _power(base: FloatArray, n: int, out: FloatArray) -> FloatArray:
-    """base ** n for n >= 2 from the leading bit down, in the memory of ``out``."""
-    found = np.multiply(base, base, out=out)
-    bits = bin(n)[3:]
-    if bits[0] == "1":
-        found *= base
-    for bit in bits[1:]:
-        found *= found
-        if bit == "1":
-            found *= base
-    return found

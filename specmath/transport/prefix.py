@@ -11,6 +11,7 @@ import numpy as np
 from specmath.arrays import Array, is_concrete, like, namespace, to_numpy
 from specmath.draft_laws.race import best_prefix
 from specmath.draws import ratio
+from specmath.transport.search import power
 
 
 class Scan(NamedTuple):
@@ -27,7 +28,8 @@ def rising(target: Array, draft: Array) -> Array:
     """Tokens in rising order of p/q, ties in any order, tokens that are never drafted last; (..., V)."""
     xp = namespace(target)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        steep = target / draft  # 0/0 is NaN, which every library sorts behind inf
+        # Scaled so that no quotient overflows; 0/0 is NaN, which every library sorts behind inf.
+        steep = target * (xp.finfo(target.dtype).eps / 4) / draft
     return xp.argsort(steep, axis=-1, stable=False)
 
 
@@ -40,17 +42,6 @@ def scan(target: Array, draft: Array) -> Scan:
     else:
         p, q = xp.take_along_axis(target, order, axis=-1), xp.take_along_axis(draft, order, axis=-1)
     return Scan(order, p, q, xp.cumulative_sum(p, axis=-1), xp.cumulative_sum(q, axis=-1))
-
-
-def power(values: Array, n: int) -> Array:
-    """values ** n by squaring: a library's power takes longer than the sort."""
-    found = None
-    while n:
-        if n & 1:
-            found = values if found is None else found * values
-        n >>= 1
-        values = values * values if n else values
-    return found
 
 
 def first(order: Array, count: Array) -> Array:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from specmath.arrays import Array, as_pytree, namespace
-from specmath.transport.levels import bend, levels
+from specmath.transport.intervals import bend
+from specmath.transport.levels import levels
 from specmath.transport.search import before, count, pick, power
 
 STEPS = 8  # of the root search inside one interval, of third order; two or three are needed
@@ -105,7 +106,7 @@ class SwapSelector:
             )  # the second order makes it converge beside the bend too
             moved = guess - 2 * off / xp.where(slope > 0, slope, xp.inf)
             moved = xp.minimum(xp.maximum(moved, start), stop)
-            settled = isinstance(guess, np.ndarray) and np.abs(moved - guess).max() < SETTLED
+            settled = isinstance(guess, np.ndarray) and np.abs(moved - guess).max(initial=0.0) < SETTLED
             guess = moved
             if settled:
                 break

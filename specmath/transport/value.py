@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from specmath import draft_laws
@@ -37,12 +37,12 @@ class Optimum:
     """
 
     acceptance: Array
-    cut: Array
+    cut: Array = field(repr=False)
     n: int
     drafts: str
     correction: float | None
-    target: Array
-    draft: Array
+    target: Array = field(repr=False)
+    draft: Array = field(repr=False)
     gap: Array
 
     @property
@@ -106,6 +106,8 @@ def optimum(target: Array, draft: Array | Sequence[Array], n: int, drafts: str =
     if drafts == INDEPENDENT:
         p, q, correction = independent.check(target, draft, n)
     else:
+        if not isinstance(drafts, str) or drafts not in _METHODS:
+            raise ValueError(f"drafts is {drafts!r}; allowed are {', '.join(map(repr, (*_METHODS, INDEPENDENT)))}")
         law = draft_laws.get(drafts)
         p, q, correction = check_pair(target, draft)
         law.check_rows(n, q)

@@ -17,6 +17,7 @@ import math
 
 import numpy as np
 
+from specmath.draft_laws.race import step_of
 from specmath.transport.priority.ladder import Vector
 
 SMALL = 0.3  # largest q t of the crowd: its Taylor series in q t then end below 1e-16
@@ -77,13 +78,12 @@ class Clock:
 
     Rates are the draft's probabilities times ``unit``, so that about at time 1 the n drafts have arrived.
 
-    The error of the rule falls geometrically with the step; with 0.25 (0.2 above n = 4) sums of marginals are right to
-    1e-13 (1e-11 for n = 8), which is tested.
+    The error of the rule falls geometrically with the step, see `draft_laws.race.step_of`.
     """
 
     def __init__(self, draft: Vector, n: int) -> None:
         self.n = n
-        step = 0.25 if n <= 4 else 0.2
+        step = step_of(n)
         small = len(draft) - (n - 1)
         rest = np.partition(draft, small)[:small].sum() if n > 1 else draft.sum()  # 1 - top would cancel
         length = math.log(LAST / max(rest, 1e-300))
@@ -91,7 +91,7 @@ class Clock:
         self.unit = math.exp(length)
         self.time = np.exp(np.arange(math.log(1e-18) / n - length, step, step))
         self.weight = step * self.time
-        self.terms = n + 8
+        self.terms = n + 14
         self.taylor = [powers(k, self.terms + 1) for k in range(n + 1)]
         self.powers = self.time ** np.arange(self.terms + 2)[:, None]
 

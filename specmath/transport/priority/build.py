@@ -8,7 +8,7 @@ lossless whether or not they are the optimal ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from specmath.transport.priority.drafters import Drafters
 from specmath.transport.priority.ladder import Vector
 from specmath.transport.priority.levels import capped, filled
 from specmath.transport.priority.race import Race
-from specmath.transport.priority.solver import Solution, solve
+from specmath.transport.priority.solver import TOLERANCE, Solution, solve
 from specmath.transport.search import pick
 
+NEAR = 1e-3  # relative difference of goal and mass below which the bound may do harm
 GROUPS = 256  # of the crowd, in the first approximation
 LEAST, LIFT = 1e-280, 1e60  # for probabilities beside which the times of arrival would overflow
+MOST = 12  # distinct drafts: beyond, the series in the number of arrivals lose too many digits
 APART = 3.0  # more than two score ranges: tokens of the cut never win against one outside
 
 
@@ -49,12 +51,17 @@ class Priority:
 
 
 class Built(NamedTuple):
-    """Marginal (..., V) of the selected draft, its selector, and the optimum's value (...) and cut (..., V)."""
+    """What is built.
+
+    The marginal (..., V) of the selected draft, its selector, the optimum's value (...) and cut (..., V), and how far
+    the search for the cut may have missed it (...).
+    """
 
     marginal: Array
     selector: Priority
     acceptance: Array
     cut: Array
+    open: Array
 
 
 class _Row(NamedTuple):
@@ -69,14 +76,19 @@ def build(goal: Array, draft: Array, n: int, drafts: str) -> Built:
 
     ``goal`` (..., V) is the target times its weight. Computed on the host, one context after the other.
     """
+    if drafts != "independent" and n > MOST:
+        raise ValueError(
+            f"n is {n}: a coupling for drafts={drafts!r} is computed for n up to {MOST} (the optimum for any n)"
+        )
     xp = namespace(goal)
     lead, size = tuple(goal.shape[:-1]), goal.shape[-1]
     wanted = to_numpy(goal).astype(np.float64).reshape(-1, size)
     laws = to_numpy(draft).astype(np.float64).reshape(len(wanted), *draft.shape[len(lead) :])
     if drafts == "independent":
-        value, cut, _ = independent.minimise(wanted, laws)
+        value, cut, missed = independent.minimise(wanted, laws)
     else:
         value, cut = prefix.without_replacement(wanted, laws, n)
+        missed = np.zeros_like(value)
     rows = [_row(*row, n, drafts) for row in zip(wanted, laws, value, cut, strict=True)]
 
     def back(values: Any, *own: int) -> Array:
@@ -84,7 +96,7 @@ def build(goal: Array, draft: Array, n: int, drafts: str) -> Built:
 
     columns = [back([row[i] for row in rows], size) for i in range(len(_Row._fields))]
     selector = as_pytree(Priority(*columns[1:]), arrays=("low", "high", "fraction"))
-    return Built(columns[0], selector, back(value), like(np.asarray(cut).reshape((*lead, size)), goal))
+    return Built(columns[0], selector, back(value), like(np.asarray(cut).reshape((*lead, size)), goal), back(missed))
 
 
 def _row(goal: Vector, law: Vector, value: float, cut: Vector, n: int, drafts: str) -> _Row:
@@ -120,16 +132,31 @@ def _in_range(law: Vector, n: int) -> Vector:
 
 def _outer(goal: Vector, law: Vector, outer: Vector, inner: Vector, total: float, n: int, drafts: str) -> Solution:
     if drafts == "independent":
-        return solve(Drafters(law[:, outer], law[:, inner].sum(axis=1)), goal[outer], bound="cap")
+        return _drafters(Drafters(law[:, outer], law[:, inner].sum(axis=1)), goal[outer], total, "cap")
     wanted = capped(goal[outer], law[outer], total)
     return _race(Race(law[outer], law[inner], law[:0], n), wanted)
 
 
 def _inner(goal: Vector, law: Vector, outer: Vector, inner: Vector, total: float, n: int, drafts: str) -> Solution:
     if drafts == "independent":
-        return solve(Drafters(law[:, inner], np.zeros(n)), goal[inner], bound="floor")
+        return _drafters(Drafters(law[:, inner], np.zeros(n)), goal[inner], total, "floor")
     wanted = filled(goal[inner], law[inner], total)
     return _race(Race(law[inner], law[:0], law[outer], n), wanted)
+
+
+def _drafters(model: Drafters, goal: Vector, total: float, bound: Literal["cap", "floor"]) -> Solution:
+    """With the bound of the proof; where the goal nearly has the group's mass also without it.
+
+    There next to no token stays at the bound, and Newton's matrix is nearly singular. What misses less is taken.
+    """
+    found = solve(model, goal, bound=bound)
+    have = goal.sum()
+    if found.error <= TOLERANCE or abs(total - have) > NEAR * have:
+        return found
+    free = solve(model, goal * (total / have))
+    sign = 1 if bound == "cap" else -1
+    missed = [np.maximum(sign * (one.marginal - goal), 0.0).sum() for one in (found, free)]
+    return free if missed[1] < missed[0] else found
 
 
 def _race(race: Race, wanted: Vector) -> Solution:

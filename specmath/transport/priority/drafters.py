@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from specmath.transport.priority.ladder import Ladder, Vector, reach
+from specmath.transport.priority.ladder import Ladder, Vector, reach, unknowns
 
 
 class Drafters:
@@ -107,6 +107,6 @@ class DraftersResponse:
         size = n * cells
         answers = self._answers.reshape(n * (cells + 1), size)
         matrix = np.eye(size) + spread.reshape(size, -1) @ answers
-        field = (answers @ np.linalg.solve(matrix, right.reshape(size))).reshape(n, cells + 1)
+        field = (answers @ unknowns(matrix, right.reshape(size))).reshape(n, cells + 1)
         pushed = np.stack([self.ladder.mixed(row, self.cell, self.fraction) for row in field])
         return moves * (residual - np.einsum("lx,lx->x", draft, pushed))

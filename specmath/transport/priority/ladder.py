@@ -48,3 +48,11 @@ def reach(table: Vector, goal: Vector) -> Vector:
     """Heights (in knots) at which a rising table reaches the goals; its ends where it never does."""
     rising = np.maximum.accumulate(table)
     return np.interp(goal, rising + 1e-15 * rising[-1] * np.arange(len(rising)), np.arange(len(rising)))
+
+
+def unknowns(matrix: Vector, right: Vector) -> Vector:
+    """Solution of a linear system; of least squares where it is singular, which a damped step can live with."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.linalg.lstsq(matrix, right, rcond=None)[0]

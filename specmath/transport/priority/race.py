@@ -43,7 +43,7 @@ class Race:
         exponent = -np.frexp(share)[1]
         self.moments = [share]
         for j in range(2, clock.terms + 2):
-            least = (1e-17 * math.factorial(j)) ** (1 / j) / clock.time[-1]
+            least = math.exp((math.log(1e-17) + math.lgamma(j + 1)) / j) / clock.time[-1]
             count = int(np.searchsorted(exponent, -np.frexp(least)[1], side="right"))
             self.moments.append(self.moments[-1][:count] * share[:count])
         others = clock.large(below)

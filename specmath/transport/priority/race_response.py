@@ -10,7 +10,7 @@ import numpy as np
 
 from specmath.transport.priority import couplings
 from specmath.transport.priority.arrivals import Series, coefficient
-from specmath.transport.priority.ladder import Ladder, Vector, reach
+from specmath.transport.priority.ladder import Ladder, Vector, reach, unknowns
 
 if TYPE_CHECKING:
     from specmath.transport.priority.race import Race
@@ -217,7 +217,7 @@ class RaceResponse:
         matrix[heads:, :heads] = spread @ links.crowd_head
         right[heads:] = np.bincount(cell, moves * share * residual[race.crowd], cells)
         scale = 1 / np.maximum(np.abs(np.diag(matrix)), 1e-300)
-        solution = np.linalg.solve(matrix * scale[:, None], right * scale)
+        solution = unknowns(matrix * scale[:, None], right * scale)
         field = links.crowd_crowd @ solution[heads:] + links.crowd_head @ solution[:heads]
         change = np.empty(len(race.rate))
         change[race.head] = solution[:heads]
