@@ -12,7 +12,7 @@ from specmath.transport import coupling, independent, joint_optimum, lower_bound
 from specmath.transport.levels import levels, vectorised
 from specmath.transport.priority import solver
 from specmath.transport.priority.build import LEAST, _in_range
-from specmath.transport.priority.levels import capped, filled
+from specmath.transport.priority.goals import capped, filled
 from specmath.transport.swap import SwapSelector
 
 TARGET, DRAFT = np.array([0.05, 0.15, 0.1, 0.3, 0.4]), np.array([0.4, 0.05, 0.25, 0.2, 0.1])

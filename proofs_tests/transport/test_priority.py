@@ -18,8 +18,8 @@ from proofs_tests.transport import priority_judge
 from specmath import draft_laws
 from specmath.transport import max_flow, priority
 from specmath.transport.priority import arrivals, solver
+from specmath.transport.priority.goals import capped, filled
 from specmath.transport.priority.ladder import Ladder
-from specmath.transport.priority.levels import capped, filled
 from specmath.transport.priority.race import Race
 
 CLOSE = 1e-12  # between the race integral in float64 and exact marginals

@@ -15,8 +15,8 @@ import numpy as np
 from specmath.arrays import Array, as_pytree, like, namespace, to_numpy
 from specmath.transport import independent, prefix
 from specmath.transport.priority.drafters import Drafters
+from specmath.transport.priority.goals import capped, filled
 from specmath.transport.priority.ladder import Vector
-from specmath.transport.priority.levels import capped, filled
 from specmath.transport.priority.race import Race
 from specmath.transport.priority.solver import TOLERANCE, Solution, solve
 from specmath.transport.search import pick

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from specmath.transport.priority import couplings
 from specmath.transport.priority.arrivals import Series, coefficient
+from specmath.transport.priority.derivatives import Derivatives, Tokens, of_race
 from specmath.transport.priority.ladder import Ladder, Vector, reach, unknowns
-
-if TYPE_CHECKING:
-    from specmath.transport.priority.race import Race
 
 
 class RaceResponse:
     """Marginals of a `Race` at given heights; everything is computed when asked for, and kept."""
 
-    def __init__(self, race: Race, ladder: Ladder, heights: Vector) -> None:
+    def __init__(self, race: Tokens, ladder: Ladder, heights: Vector) -> None:
         self.race, self.ladder = race, ladder
         self.cell, self.fraction = ladder.split(heights)
 
@@ -186,8 +182,8 @@ class RaceResponse:
         return found
 
     @cached_property
-    def _couplings(self) -> couplings.Couplings:
-        return couplings.of_race(self)
+    def _derivatives(self) -> Derivatives:
+        return of_race(self)
 
     def newton(self, residual: Vector, diagonal: Vector, free: Vector) -> Vector:
         """Change of the heights that removes the residual to first order, with ``diagonal`` for the own slopes.
@@ -196,7 +192,7 @@ class RaceResponse:
         the free tokens of cell c, so that the system has heads + cells unknowns.
         """
         race, cells = self.race, self.ladder.cells
-        links = self._couplings
+        links = self._derivatives
         heads = len(race.head)
         matrix = np.eye(heads + cells)
         right = np.zeros(heads + cells)

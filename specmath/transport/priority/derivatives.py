@@ -10,21 +10,52 @@ stable; pairs of two large tokens are multiplied out from the others. Crowd toke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
-from specmath.transport.priority.arrivals import Series, coefficient
-from specmath.transport.priority.ladder import Vector
-
-if TYPE_CHECKING:
-    from specmath.transport.priority.race_response import RaceResponse
+from specmath.transport.priority.arrivals import Clock, Series, coefficient
+from specmath.transport.priority.ladder import Ladder, Vector
 
 GIANT = 3.0  # q t from which dividing a token out would lose digits: (e^3)^(n - 1) eps is still small
 
 
+class Tokens(Protocol):
+    """The tokens of a race, as `race.Race` keeps them."""
+
+    n: int
+    clock: Clock
+    head: Vector
+    crowd: Vector
+    rate: Vector
+    late: Vector
+    early: Vector
+    moments: list[Vector]
+    leftover: Vector
+    below: Series
+
+
+class State(Protocol):
+    """A race at given heights, as `race_response.RaceResponse` computes it."""
+
+    race: Tokens
+    ladder: Ladder
+    cell: Vector
+
+    @cached_property
+    def head_below(self) -> Vector: ...
+    @cached_property
+    def head_mass(self) -> Vector: ...
+    @property
+    def all(self) -> Series: ...
+    def rest_of(self, first: int) -> Series: ...
+    def without_each(self, k: int) -> tuple[Vector, Vector]: ...
+    def token(self, i: int) -> tuple[Vector, Vector, Vector]: ...
+
+
 @dataclass(frozen=True)
-class Couplings:
+class Derivatives:
     """Derivatives of marginals by heights, the heads' own ones left out.
 
     ``head_head`` (x, y); ``head_crowd`` (x, cell) and ``crowd_crowd`` (knot, cell) per unit of sum q dh in the cell;
@@ -37,8 +68,8 @@ class Couplings:
     crowd_crowd: Vector
 
 
-def of_race(state: RaceResponse) -> Couplings:
-    """All couplings at the response's heights."""
+def of_race(state: State) -> Derivatives:
+    """All of them at the state's heights."""
     race, ladder, n = state.race, state.ladder, state.race.n
     weight, time = race.clock.weight, race.clock.time
     whole = state.all
@@ -48,7 +79,7 @@ def of_race(state: RaceResponse) -> Couplings:
     crowd_crowd = (ladder.mass * crowd) @ ladder.lift.T
     heads = len(race.head)
     if not heads:
-        return Couplings(np.zeros((0, 0)), np.zeros((0, ladder.cells)), np.zeros((ladder.cells + 1, 0)), crowd_crowd)
+        return Derivatives(np.zeros((0, 0)), np.zeros((0, ladder.cells)), np.zeros((ladder.cells + 1, 0)), crowd_crowd)
     share = race.rate[race.head]
     arriving = share[:, None] * race.late
     lift = ladder.lift[state.cell[race.head]]
@@ -64,7 +95,7 @@ def of_race(state: RaceResponse) -> Couplings:
             turned = _divided(state, alone, arriving, slice(0, giants), slice(giants, heads), lift, turned=True)
             head_head[giants:, :giants] = turned.T
     _pairs(state, arriving, lift, giants, head_head)
-    return Couplings(
+    return Derivatives(
         head_head,
         (state.head_mass * reaction) @ ladder.lift.T,
         ladder.mass @ (reaction * lift).T,
@@ -73,7 +104,7 @@ def of_race(state: RaceResponse) -> Couplings:
 
 
 def _divided(
-    state: RaceResponse,
+    state: State,
     alone: list[tuple[Vector, Vector]],
     arriving: Vector,
     kept: slice,
@@ -108,7 +139,7 @@ def _inner(left: Vector, right: Vector) -> Vector:
     return left.reshape(len(left), -1) @ right.reshape(len(right), -1).T
 
 
-def _pairs(state: RaceResponse, arriving: Vector, lift: Vector, giants: int, into: Vector) -> None:
+def _pairs(state: State, arriving: Vector, lift: Vector, giants: int, into: Vector) -> None:
     """Couplings among the largest tokens, from explicit products of all others."""
     if giants < 2:
         return
