@@ -86,8 +86,7 @@ def _decode(
     target_state, draft_state = target.start(), draft.start()
     while True:
         position = text.begin()
-        # A round emits up to L + 1 tokens, and the draft reads position + L - 1.
-        length = max(0, min(draft_length, text.room - 1, draft.context_length - position + 1))
+        length = text.drafts(draft_length, draft)  # L
 
         # 1. draft x_1..x_L, one at a time: x_i ~ draft(. | text, x_<i)
         drafted: list[int] = []

@@ -90,9 +90,7 @@ def _decode(
     size = target.vocabulary_size
     while True:
         position = text.begin()
-        length = 0  # a round emits up to L + 1 tokens, and the draft reads position + L - 1
-        if draft is not None:
-            length = max(0, min(draft_length, text.room - 1, draft.context_length - position + 1))
+        length = 0 if draft is None else text.drafts(draft_length, draft)  # L
         noise = [source(position + i, Stream.COUPLED, size) for i in range(length + 1)]  # L + 1 times (V,)
 
         # 1. draft x_1..x_L: what the draft would choose with the target's noise

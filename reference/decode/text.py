@@ -39,6 +39,11 @@ class Text:
         """How many tokens may still be emitted."""
         return self._end - len(self.tokens)
 
+    def drafts(self, most: int, draft: LanguageModel) -> int:
+        """How many tokens deep the next round may draft, at most ``most``: it emits up to one token more than that, and
+        the draft reads the text and all drafts but the last."""
+        return max(0, min(most, self.room - 1, draft.context_length - self.length + 1))
+
     def commit(
         self,
         emitted: Sequence[int],
