@@ -229,7 +229,9 @@ def main() -> None:
     if options.write:
         file = Path(options.write)
         kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        kept |= {"made by": "python benchmarks/trees.py", "python": platform.python_version(), "numpy": np.__version__}
+        settings = {name: value for name, value in vars(options).items() if name != "write" and value is not None}
+        command = " ".join(["python benchmarks/trees.py", *(f"--{name} {value}" for name, value in settings.items())])
+        kept |= {"made by": command, "python": platform.python_version(), "numpy": np.__version__}
         file.write_text(json.dumps(kept | results, indent=1) + "\n", encoding="utf-8")
 
 
