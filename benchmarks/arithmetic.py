@@ -2,9 +2,9 @@
 
 Every ratio is measured in one run: the arithmetics take turns of three calls, so that each finds its weights where a
 decoder would, and the quotient of their least times is printed, because other programs only ever add time. With one
-thread the time is that thread's processor time. "native" has the same fused layers and cache as the others; "stock" is
-the model as its class defines it. The distance to float32 is taken over held-out text of the shipped pair's corpus
-(random tokens for the wide model, whose weights are random).
+thread the time is that thread's processor time. "native" has the same fused layers and cache as the others. The
+distance to float32 is taken over held-out text of the shipped pair's corpus (random tokens for the wide model, whose
+weights are random).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from reference import pair
-from reference.models.llama import KeyValueCache, Llama, LlamaConfig
+from reference.cache import Slots
+from reference.models.llama import Llama, LlamaConfig
 from reference.numerics import ARITHMETICS, PreparedLlama
 from reference.pair import corpus
 
@@ -48,7 +49,7 @@ def causal(new: int, start: int) -> Tensor | None:
     return None if new == 1 else torch.ones(new, start + new, dtype=torch.bool).tril(start)
 
 
-def call(prepared: PreparedLlama, tokens: Tensor, slots, start: int) -> Tensor:
+def call(prepared: PreparedLlama, tokens: Tensor, slots: Slots, start: int) -> Tensor:
     end = start + tokens.shape[1]
     return prepared(tokens, slots, torch.arange(start, end), slice(start, end), end, causal(tokens.shape[1], start))
 
@@ -76,7 +77,7 @@ def faithful(model: Llama, texts: Tensor) -> None:
 
 
 def steps(model: Llama, text: Tensor) -> dict[str, Step]:
-    """One call on T tokens behind a prefix, for each arithmetic and the stock class."""
+    """One call on T tokens behind a prefix, for each arithmetic."""
     found: dict[str, Step] = {}
     for name, arithmetic in ARITHMETICS.items():
         prepared = PreparedLlama(model, arithmetic)
@@ -87,14 +88,6 @@ def steps(model: Llama, text: Tensor) -> dict[str, Step]:
             return call(prepared, text[:, PREFIX : PREFIX + new], slots, PREFIX)
 
         found[name] = step
-    cache = KeyValueCache(model.config, 1, model.cos)
-    model(text[:, :PREFIX], cache)
-
-    def stock(new: int) -> Tensor:
-        cache.length = PREFIX
-        return model(text[:, PREFIX : PREFIX + new], cache)
-
-    found["stock"] = stock
     return found
 
 
@@ -122,8 +115,6 @@ def where(model: Llama, text: Tensor) -> None:
     groups = {"products": ("mm", "bmm", "_int_mm", "addmm"), "exp": ("exp", "exp_")}
     print("  where the time goes (share of operator time):")
     for name, step in steps(model, text).items():
-        if name == "stock":
-            continue
         for new in (1, 64):
             step(new)
             with profile(activities=[ProfilerActivity.CPU]) as record:

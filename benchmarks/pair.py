@@ -27,9 +27,9 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def steps(rounds: int) -> None:
+def steps(rounds: int, arithmetic: str) -> None:
     """Time one-token steps of both models and the target's call on five tokens, in turn."""
-    models = pair.load()
+    models = pair.load(arithmetic=arithmetic)
     states = {"draft": models.draft.start(), "target": models.target.start()}
     prefix = list(range(1, PREFIX + 1))
     for state in states.values():
@@ -76,10 +76,11 @@ def _train(model: Llama, optimizer: torch.optim.Optimizer, recipe: train.Recipe,
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks/pair.py", description=__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="timed decoding steps of each kind (default 100)")
+    parser.add_argument("--arithmetic", default="exact64", help="arithmetic of the steps (default exact64)")
     parser.add_argument("--steps", type=int, default=8, help="timed training steps of each model (default 8)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    steps(options.rounds)
+    steps(options.rounds, options.arithmetic)
     torch.set_num_threads(2)
     training(options.steps)
 

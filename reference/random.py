@@ -4,11 +4,11 @@ A number is a function of what it is for, the counter, and of the seed, the key:
 
     counter = (number of the draw inside the round, position at which the round starts, stream, request)
 
-The position is that of the *round*, not of the token that is drawn. A round may draft tokens that are thrown away, and
-block verification looks at all of them before it decides. If a token's own position were the counter, the next round
-would draft with the uniforms that the rejection before it depended on, and the output law would be wrong although
-every single step is right. Rounds start at strictly increasing positions, hence no number is ever used twice.
-(Coupled decoding, `decode.coupled`, is another matter: there a token's noise is that of its own position on purpose,
+In rejection mode the position is that of the *round*, not of the token that is drawn. A round may draft tokens that are
+thrown away, and block verification looks at all of them before it decides. If a token's own position were the counter,
+the next round would draft with the uniforms that the rejection before it depended on, and the output law would be wrong
+although every single step is right. Rounds start at strictly increasing positions, hence no number is ever used twice.
+(Coupled decoding, `reference.gumbel`, is another matter: there a token's noise is that of its own position on purpose,
 and nothing else about the token depends on chance.)
 
 Source: salmon2011random, Section 3.3 (Philox), with the constants of Random123.
@@ -17,6 +17,7 @@ Source: salmon2011random, Section 3.3 (Philox), with the constants of Random123.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -49,7 +50,7 @@ def _multiply(word: Words, factor: int) -> tuple[Words, Words]:
     return (high >> 16) + (middle >> 32), middle & MASK
 
 
-def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
+def philox(counter: tuple[Words, Words, Words, Words], key: tuple[Words, Words]) -> tuple[Words, Words, Words, Words]:
     """Philox4x32-10: four 32-bit words from four counter words and two key words.
 
     Counter words may be Python integers or int64 arrays that broadcast; the bits are the same everywhere.
@@ -87,14 +88,40 @@ def uniforms(seed: int, request: int, position: int, stream: int, count: int) ->
     if blocks <= 8:  # plain integers: ten times faster than arrays for the few numbers of a round
         drawn = [philox((block, place, kind, text), (key & MASK, key >> 32)) for block in range(blocks)]
         bits = np.array(drawn, dtype=np.int64).reshape(-1, 2)
-    else:
-        columns = philox((np.arange(blocks, dtype=np.int64), place, kind, text), (key & MASK, key >> 32))
-        bits = np.stack(columns, axis=-1).reshape(-1, 2)
-    return (bits[:count, 0] * 2**21 + (bits[:count, 1] >> 11)).astype(np.float64) * 2.0**-53
+        return fractions(bits[:count, 0], bits[:count, 1])
+    return uniform_rows(seed, request, position, 1, stream, count)[0]
 
 
-def keyed(seed: int, request: int) -> Uniforms:
+def uniform_rows(seed: int, request: int, first: int, many: int, stream: int, count: int) -> NDArray[np.float64]:
+    """`uniforms` of ``many`` positions from ``first`` on, (many, count): one pass of the generator for all of them."""
+    key, text = _check("seed", seed, 64), _check("request", request, 32)
+    _check("position", first + many, 32)
+    places = np.arange(first, first + many, dtype=np.int64)[:, None]
+    blocks = np.arange(-(-_check("count", count, 32) // 2), dtype=np.int64)
+    a, b, c, d = np.broadcast_arrays(*philox((blocks, places, int(stream), text), (key & MASK, key >> 32)))
+    return np.stack([fractions(a, b), fractions(c, d)], axis=-1).reshape(many, -1)[:, :count]
+
+
+def fractions(high: Words, low: Words) -> Any:
+    """53 bits of two words as numbers k * 2**-53 on [0, 1), float64; arrays of numpy or torch."""
+    bits = high * 2**21 + (low >> 11)
+    return (bits.astype(np.float64) if isinstance(bits, np.ndarray) else bits.double()) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class Keyed:
     """The source of one request: `uniforms` with seed and request filled in."""
-    _check("seed", seed, 64)
-    _check("request", request, 32)
-    return lambda position, stream, count: uniforms(seed, request, position, stream, count)
+
+    seed: int
+    request: int
+
+    def __post_init__(self) -> None:
+        _check("seed", self.seed, 64)
+        _check("request", self.request, 32)
+
+    def __call__(self, position: int, stream: int, count: int) -> NDArray[np.float64]:
+        return uniforms(self.seed, self.request, position, stream, count)
+
+    def rows(self, first: int, many: int, stream: int, count: int) -> NDArray[np.float64]:
+        """The same for ``many`` positions at once, (many, count)."""
+        return uniform_rows(self.seed, self.request, first, many, stream, count)

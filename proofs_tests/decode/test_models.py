@@ -27,7 +27,7 @@ CONFIG = LlamaConfig(
     max_position_embeddings=32,
 )
 TEXT = [int(token) for token in np.random.default_rng(0).integers(0, 31, 24)]
-TIGHT = 1e-5  # float32, logits of size one: other summation orders differ by about 1e-6
+TIGHT = 5e-5  # float32, logits up to about 5: other summation orders differ by about 1e-5
 
 
 def random_llama(config: LlamaConfig = CONFIG, seed: int = 0, scale: float = 0.3) -> Llama:
@@ -41,6 +41,7 @@ def random_llama(config: LlamaConfig = CONFIG, seed: int = 0, scale: float = 0.3
 
 
 NETWORK = random_llama()
+STOCK = TinyModel(NETWORK, "native")  # float32, as the network without a cache; proofs_tests/cache has the exact ones
 
 
 @torch.no_grad()
@@ -58,7 +59,7 @@ def test_logits_tell_tokens_and_positions_apart():
 @settings(max_examples=25)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8))
 def test_cache_in_any_pieces_equals_no_cache(pieces):
-    state, rows = TinyModel(NETWORK).start(), []
+    state, rows = STOCK.start(), []
     for size in pieces:
         part = TEXT[state.length : state.length + size]
         if part:
@@ -70,7 +71,7 @@ def test_cache_in_any_pieces_equals_no_cache(pieces):
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=6))
 def test_rewinding_forgets(moves):
     """Extend, cut back, extend with other tokens: always the logits of the text as it is now."""
-    state, text = TinyModel(NETWORK).start(), []
+    state, text = STOCK.start(), []
     for number, (more, back) in enumerate(moves):
         fresh = [(token + number) % 31 for token in TEXT[:more]]
         text += fresh
@@ -84,8 +85,7 @@ def test_rewinding_forgets(moves):
 
 
 def test_states_are_independent():
-    model = TinyModel(NETWORK)
-    one, other = model.start(), model.start()
+    one, other = STOCK.start(), STOCK.start()
     one.extend(TEXT[:5])
     assert other.length == 0
     assert np.abs(other.extend(TEXT[5:9]).numpy() - without_cache(TEXT[5:9])).max() < TIGHT
@@ -104,11 +104,12 @@ def test_logits_equal_those_of_transformers(tmp_path, theta):
     stock = transformers.LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     with torch.no_grad():
         theirs = stock(torch.tensor([TEXT])).logits[0].numpy()
-    ours = TinyModel.load(tmp_path)
-    assert ours.network.config == config
-    state = ours.start()
-    rows = np.concatenate([state.extend(TEXT[:9]).numpy(), state.extend(TEXT[9:]).numpy()])
-    assert np.abs(rows - theirs).max() < 1e-4
+    for arithmetic in ("native", "exact64"):
+        ours = TinyModel.load(tmp_path, arithmetic=arithmetic)
+        assert ours.network.config == config
+        state = ours.start()
+        rows = np.concatenate([state.extend(TEXT[:9]).numpy(), state.extend(TEXT[9:]).numpy()])
+        assert np.abs(rows - theirs).max() < 1e-4
     assert np.abs(theirs).max() > 0.5
 
 

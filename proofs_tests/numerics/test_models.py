@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from proofs_tests.numerics.helpers import same, threads, unit_of
 from proofs_tests.numerics.layouts import Round, Row, commit, plan
+from reference.cache import Slots
 from reference.models.llama import Llama, LlamaConfig
-from reference.numerics import ARITHMETICS, BudgetError, PreparedLlama, Slots
+from reference.numerics import ARITHMETICS, BudgetError, PreparedLlama
 from reference.numerics.exact64 import Exact64, Weight64
 
 CONTEXT, VOCABULARY = 64, 50

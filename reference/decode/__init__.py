@@ -1,4 +1,4 @@
-"""Decoders: the same text law, with one target call per token or per round.
+"""Decoders: the same text, with one target call per token or per round, alone or in a batch.
 
 >>> from reference import decode
 >>> from reference.models.table import TableModel
@@ -8,25 +8,29 @@
 [4, 4]
 """
 
-from reference.decode.autoregressive import autoregressive, autoregressive_rounds
-from reference.decode.chain import chain, chain_rounds
-from reference.decode.coupled import coupled, coupled_rounds
+from reference.decode.batched import Batch, Event, batched, batched_events
+from reference.decode.loop import Request, Saved, Stream
 from reference.decode.options import Options
-from reference.decode.paths import paths, paths_rounds
-from reference.decode.trace import Decoded, Round, StopReason, collect
+from reference.decode.single import autoregressive, chain, resume, stream, tree
+from reference.decode.trace import Decoded, Failure, Round, StopReason, collect
 
 __all__ = [
+    "Batch",
     "Decoded",
+    "Event",
+    "Failure",
     "Options",
+    "Request",
     "Round",
+    "Saved",
     "StopReason",
+    "Stream",
     "autoregressive",
-    "autoregressive_rounds",
+    "batched",
+    "batched_events",
     "chain",
-    "chain_rounds",
     "collect",
-    "coupled",
-    "coupled_rounds",
-    "paths",
-    "paths_rounds",
+    "resume",
+    "stream",
+    "tree",
 ]

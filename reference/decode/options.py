@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.models.protocol import LanguageModel, check_tokens
-from reference.random import keyed
-from specmath.arrays import Array, to_numpy
+from reference.random import Keyed
 from specmath.logits import check_options, law_from_logits
+
+Randomness = Literal["coupled", "rejection"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class Options:
     seed : 64-bit key of the random counter.
     request : 32-bit number of this text; texts of one seed with different numbers are independent.
     stop : token ids that end the text; the one that was met is the last token emitted.
+    randomness : "coupled": the text is a function of prompt, seed and target (`reference.gumbel`); "rejection": a rule
+        judges the drafts, and the text has the target's law. None: rejection where a rule is given, else coupled.
 
     Raises ValueError naming the option that is out of range.
     """
@@ -36,24 +40,26 @@ class Options:
     seed: int = 0
     request: int = 0
     stop: frozenset[int] = field(default_factory=frozenset)
+    randomness: Randomness | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", frozenset(self.stop))  # any iterable of ids is taken
         for name in ("max_tokens", "top_k"):
             check_count(name, getattr(self, name), optional=name == "top_k")
         check_options(self.temperature, self.top_k, self.top_p)
-        keyed(self.seed, self.request)
+        Keyed(self.seed, self.request)
+        if self.randomness not in (None, "coupled", "rejection"):
+            raise ValueError(f"randomness is {self.randomness!r}; allowed are 'coupled' and 'rejection'")
 
-    def laws(self, name: str, logits: Array) -> NDArray[np.float64]:
-        """The laws that are sampled, (T, V) float64 on the host, from a model's logits (T, V).
+    def laws(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The laws that are sampled, (T, V) float64, from a model's logits (T, V).
 
         ValueError, naming the model, for logits from which no law follows (NaN, +inf, a row masked completely).
         """
         try:
-            law = law_from_logits(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+            return law_from_logits(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        return to_numpy(law)
 
 
 def check_count(name: str, value: int | None, *, optional: bool = False) -> None:
@@ -64,11 +70,8 @@ def check_count(name: str, value: int | None, *, optional: bool = False) -> None
         raise ValueError(f"{name} is {value!r}; allowed are whole numbers >= 1")
 
 
-def check_request(target: LanguageModel, draft: LanguageModel | None, prompt: Sequence[int], options: Options) -> None:
-    """Everything about a request that can be wrong before the first model call; raises ValueError."""
-    size = target.vocabulary_size
-    if draft is not None and draft.vocabulary_size != size:
-        raise ValueError(f"target has {size} tokens and draft {draft.vocabulary_size}; both must share one vocabulary")
+def check_request(target: LanguageModel, prompt: Sequence[int], options: Options) -> None:
+    """Everything about a prompt that can be wrong before the first model call; raises ValueError."""
     if len(prompt) < 1:
         raise ValueError("prompt is empty; allowed is one token or more")
     if len(prompt) >= target.context_length:
@@ -76,5 +79,5 @@ def check_request(target: LanguageModel, draft: LanguageModel | None, prompt: Se
             f"prompt has {len(prompt)} tokens; allowed are up to {target.context_length - 1}, "
             f"so that the target's context of {target.context_length} has room for one more"
         )
-    check_tokens("prompt", prompt, size)
-    check_tokens("stop", sorted(options.stop), size)
+    check_tokens("prompt", prompt, target.vocabulary_size)
+    check_tokens("stop", sorted(options.stop), target.vocabulary_size)

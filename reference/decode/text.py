@@ -10,19 +10,28 @@ from numpy.typing import NDArray
 
 from reference.decode.options import Options
 from reference.decode.trace import Round, StopReason
+from reference.drafters.protocol import Proposal
 from reference.models.protocol import LanguageModel
 
 
 class Text:
     """Tokens of one request, prompt included. `commit` closes a round and returns its record."""
 
-    def __init__(self, target: LanguageModel, prompt: Sequence[int], options: Options) -> None:
-        self.tokens = [int(token) for token in prompt]
-        self._options = options
+    def __init__(
+        self,
+        target: LanguageModel,
+        prompt: Sequence[int],
+        options: Options,
+        *,
+        emitted: Sequence[int] = (),
+        rounds: int = 0,
+    ) -> None:
+        self.prompt = tuple(int(token) for token in prompt)
+        self.tokens = [*self.prompt, *emitted]
+        self.options, self.rounds = options, rounds
         full = len(prompt) + options.max_tokens
         self._end = min(full, target.context_length)
         self._end_reason: StopReason = "length" if full <= target.context_length else "context"
-        self._rounds = 0
         self._begun = 0.0
 
     def begin(self) -> int:
@@ -31,60 +40,48 @@ class Text:
         return len(self.tokens)
 
     @property
-    def length(self) -> int:
-        return len(self.tokens)
+    def emitted(self) -> tuple[int, ...]:
+        return tuple(self.tokens[len(self.prompt) :])
 
     @property
     def room(self) -> int:
         """How many tokens may still be emitted."""
         return self._end - len(self.tokens)
 
-    def drafts(self, most: int, draft: LanguageModel) -> int:
-        """How many tokens deep the next round may draft, at most ``most``: it emits up to one token more than that, and
-        the draft reads the text and all drafts but the last."""
-        return max(0, min(most, self.room - 1, draft.context_length - self.length + 1))
-
-    def commit(
-        self,
-        emitted: Sequence[int],
-        *,
-        accepted: int = 0,
-        drafted: Sequence[int] = (),
-        parents: Sequence[int] | None = None,
-        target_laws: NDArray[np.float64] | None = None,
-        draft_laws: NDArray[np.float64] | None = None,
-        draft_calls: int = 0,
-    ) -> Round:
-        """Append the emitted tokens up to the first stop token; both laws, (N, V), are those at the drafted tokens'
-        places. Without ``parents`` the drafts are a chain."""
+    def commit(self, path: Sequence[int], emitted: list[int], laws: NDArray[np.float64], proposal: Proposal) -> Round:
+        """Append the emitted tokens up to the first stop token. ``laws`` (N + 1, V): the target's after the text and
+        after each drafted node; ``path`` are the nodes that were kept."""
         position, reason = len(self.tokens), None
         for place, token in enumerate(emitted):
-            if token in self._options.stop:
+            if token in self.options.stop:
                 emitted, reason = emitted[: place + 1], "stop"
                 break
         self.tokens += emitted
         if reason is None and self.room <= 0:
             reason = self._end_reason
-        self._rounds += 1
+        self.rounds += 1
+        above = [0, *(node + 1 for node in path)][: len(emitted)]
+        drafts = [1.0] * len(proposal.tokens)
+        if proposal.laws is not None:
+            drafts = [law[token] for law, token in zip(proposal.laws, proposal.tokens, strict=True)]
         return Round(
-            request=self._options.request,
-            round=self._rounds - 1,
+            request=self.options.request,
+            round=self.rounds - 1,
             position=position,
-            drafted=tuple(drafted),
-            parents=tuple(range(-1, len(drafted) - 1)) if parents is None else tuple(parents),
-            draft_logprobs=_log_of(draft_laws, drafted),
-            target_logprobs=_log_of(target_laws, drafted),
-            accepted=min(accepted, len(emitted)),
+            drafted=tuple(proposal.tokens),
+            parents=tuple(proposal.parents),
+            draft_logprobs=_logs(drafts),
+            target_logprobs=_logs(laws[np.array(proposal.parents, dtype=np.int64) + 1, list(proposal.tokens)]),
+            accepted=min(len(path), len(emitted)),
             emitted=tuple(emitted),
+            logprobs=_logs(laws[above, emitted]),
             stop_reason=reason,
             target_calls=1,
-            draft_calls=draft_calls,
+            draft_calls=proposal.calls,
             seconds=time.perf_counter() - self._begun,
         )
 
 
-def _log_of(laws: NDArray[np.float64] | None, tokens: Sequence[int]) -> tuple[float, ...]:
-    if laws is None or not len(tokens):
-        return ()
+def _logs(probabilities: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
     with np.errstate(divide="ignore"):
-        return tuple(np.log(laws[np.arange(len(tokens)), list(tokens)]).tolist())
+        return tuple(np.log(np.asarray(probabilities, dtype=np.float64)).tolist())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of ``specmath/schemas/round.schema.json``."""
 
 StopReason = Literal["stop", "length", "context"]
@@ -25,10 +25,13 @@ class Round:
         several candidates and what was drafted after each of them.
     draft_logprobs, target_logprobs : natural log of each drafted token's probability under the draft's next-token law
         after its parent and under the target's, both after temperature, top-k and top-p; -inf is possible for the
-        target. Candidates that are not drawn independently (without replacement, fixed ones) have the same law's value.
+        target. Copied tokens have draft probability one. Candidates that are not drawn independently (without
+        replacement, fixed ones) have the same law's value.
     accepted : how many of the emitted tokens were drafted, all of them on one path from the text.
     emitted : the tokens added to the text: the accepted ones, then the correction or bonus token. That last one is
         absent if an accepted token is a stop token.
+    logprobs : natural log of each emitted token's probability under the target's law, as in plain decoding; a token
+        chosen at temperature 0 has probability one.
     stop_reason : None, and in the last round "stop" (a stop token was emitted), "length" (max_tokens reached) or
         "context" (the target's context is full).
     target_calls, draft_calls : forward passes of the models, one for all tokens that are read together.
@@ -44,6 +47,7 @@ class Round:
     target_logprobs: tuple[float, ...]
     accepted: int
     emitted: tuple[int, ...]
+    logprobs: tuple[float, ...]
     stop_reason: StopReason | None
     target_calls: int
     draft_calls: int
@@ -66,6 +70,20 @@ class Decoded:
     tokens: tuple[int, ...]
     rounds: tuple[Round, ...]
     stop_reason: StopReason
+
+    @property
+    def logprobs(self) -> tuple[float, ...]:
+        """Natural log of each emitted token's probability under the target's law."""
+        return tuple(value for one in self.rounds for value in one.logprobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A request of a batch that could not be finished: its number, what went wrong, and the rounds until then."""
+
+    request: int
+    error: str
+    rounds: tuple[Round, ...] = ()
 
 
 def collect(rounds: Iterable[Round]) -> Decoded:

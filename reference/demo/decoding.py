@@ -1,25 +1,29 @@
-"""Decode the same prompts with every decoder, in turn, and sum up what the round traces say."""
+"""Decode the same prompts with every decoder, and sum up what the round traces say."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from reference import decode
-from reference.decode import Decoded, Options
+import numpy as np
+from numpy.typing import NDArray
+
+from reference import decode, drafters
+from reference.decode import Decoded, Failure, Options, Request
 from reference.demo.evidence import Estimate, ratio
-from reference.demo.settings import CHAIN_RULES, PATHS, Settings
+from reference.demo.recording import Recorder
+from reference.demo.settings import CHAIN_RULES, PATHS, ROWS, TREE_RULES, Settings, shape
+from reference.drafters import Drafter
+from reference.models.protocol import LanguageModel
 from reference.pair import END, Pair, encode
 from reference.pair.prompts import Prompt
 from specmath import metrics
+from specmath.rules import Rule
 
 AUTOREGRESSIVE = "autoregressive"
 WARM_UP = 8
 """Tokens decoded before the clock counts, so that the first decoder does not pay for start-up."""
-
-Decoder = Callable[[Sequence[int], Options], Decoded]
 
 
 @dataclass(frozen=True)
@@ -35,29 +39,63 @@ class PathsDecoder:
         return f"paths/{self.rule} n={self.n}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """How the texts of one decoder are made.
+
+    The texts take the ``drafters`` in turn (None: autoregressive). ``rule`` judges the drafts; without one randomness
+    is coupled. ``rows`` texts are in work at a time, each of at most ``max_tokens``.
+    """
+
+    name: str
+    drafters: tuple[Drafter | None, ...]
+    rule: str | Rule | None = None
+    rows: int = 1
+    max_tokens: int
+
+    def request(self, number: int, start: Sequence[int], options: Options) -> Request:
+        """Text ``number`` of this decoder."""
+        own = self.drafters[number % len(self.drafters)]
+        return Request(prompt=start, options=options, drafter=own, rule=self.rule)
+
+
 @dataclass(frozen=True)
 class Text:
-    """One prompt continued by one decoder."""
+    """One prompt continued by one decoder, and the target's logits (T, V) that decided each token."""
 
     decoder: str
     prompt: Prompt
     start: tuple[int, ...]
     options: Options
     decoded: Decoded
+    logits: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Made:
+    """All texts of one decoder, and how many forward passes of the target they took."""
+
+    decoder: Decoder
+    texts: list[Text]
+    passes: int
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What one decoder did over all prompts; every number follows from the round traces.
+    """What one decoder did over all prompts; every number but ``passes`` follows from the round traces.
 
-    ``rate`` and ``ratio`` are tokens per second, and the same divided by that of autoregressive decoding in this run.
+    ``rows`` texts were in work at a time, so that one of the ``passes`` may serve several of the target calls.
+    ``tokens_per_second`` and ``speed_ratio``, the same divided by that of autoregressive decoding, are of this run.
     ``accepted_lengths[k]`` counts the full rounds (those that drafted paths of the whole length) that kept k drafted
     tokens.
     """
 
     decoder: str
+    randomness: str
+    rows: int
     emitted_tokens: int
     target_calls: int
+    passes: int
     draft_calls: int
     acceptance_rate: Estimate | None
     block_efficiency: Estimate
@@ -67,70 +105,107 @@ class Summary:
     accepted_lengths: tuple[int, ...]
 
 
+def coupled(pair: Pair, settings: Settings) -> list[Decoder]:
+    """The decoders that must give the same text: one token at a time, chains, trees, and a batch of all of these."""
+    length, most = settings.draft_length, settings.equality_tokens
+    branches = shape(length)
+    chain, tree = drafters.chain(pair.draft, length), drafters.tree(pair.draft, branches)
+    grown = drafters.best_first(pair.draft, nodes=int(np.cumprod(branches).sum()), depth=length, width=branches[0])
+    return [
+        Decoder(name=AUTOREGRESSIVE, drafters=(None,), max_tokens=most),
+        Decoder(name="chain", drafters=(chain,), max_tokens=most),
+        Decoder(name="tree", drafters=(tree,), max_tokens=most),
+        Decoder(name="best-first", drafters=(grown,), max_tokens=most),
+        Decoder(name="batched", drafters=(chain, tree, grown, None), rows=ROWS, max_tokens=most),
+    ]
+
+
+def rejecting(pair: Pair, settings: Settings) -> list[Decoder]:
+    """The decoders whose drafts a rule judges. They are decoded in batches, to the texts that each would have alone."""
+    length, few = settings.draft_length, settings.path_tokens
+    chain, tree = drafters.chain(pair.draft, length), drafters.tree(pair.draft, shape(length))
+
+    def made(name: str, drafter: Drafter, rule: str, most: int) -> Decoder:
+        return Decoder(name=name, drafters=(drafter,), rule=rule, rows=ROWS, max_tokens=min(most, settings.max_tokens))
+
+    return [
+        *(made(f"chain/{rule}", chain, rule, settings.max_tokens) for rule in CHAIN_RULES),
+        *(made(f"tree/{rule}", tree, rule, few) for rule in TREE_RULES),
+        *(
+            made(one.name, drafters.paths(pair.draft, one.n, one.draft_length), one.rule, few)
+            for one in paths_decoders(length)
+        ),
+    ]
+
+
 def paths_decoders(draft_length: int) -> list[PathsDecoder]:
     """The decoders of the demo that draft several paths."""
     return [PathsDecoder(rule, n, length or draft_length) for rule, n, length in PATHS]
 
 
 def limits(draft_length: int) -> dict[str, int]:
-    """Most tokens that a round of each decoder emits: the length of its chain or paths, and one more.
+    """Most tokens that a round of each decoder emits: the depth of what it drafts, and one more.
 
     >>> limits(4)["chain/block"], limits(4)["paths/optimal n=2"]
     (5, 2)
     """
-    chains = {f"chain/{rule}": draft_length + 1 for rule in CHAIN_RULES}
-    return {AUTOREGRESSIVE: 1} | chains | {one.name: one.draft_length + 1 for one in paths_decoders(draft_length)}
-
-
-def decoders(pair: Pair, settings: Settings) -> dict[str, Decoder]:
-    """The decoders of the demo by name, all with one signature."""
-    draft_length = settings.draft_length
-
-    def chained(rule: str) -> Decoder:
-        return lambda start, options: decode.chain(
-            pair.target, pair.draft, start, draft_length=draft_length, rule=rule, options=options
-        )
-
-    def branched(one: PathsDecoder) -> Decoder:
-        return lambda start, options: decode.paths(
-            pair.target,
-            pair.draft,
-            start,
-            n=one.n,
-            draft_length=one.draft_length,
-            rule=one.rule,
-            options=replace(options, max_tokens=min(options.max_tokens, settings.path_tokens)),
-        )
-
-    found: dict[str, Decoder] = {
-        AUTOREGRESSIVE: lambda start, options: decode.autoregressive(pair.target, start, options=options)
-    }
-    found |= {f"chain/{rule}": chained(rule) for rule in CHAIN_RULES}
-    return found | {one.name: branched(one) for one in paths_decoders(draft_length)}
-
-
-def options(settings: Settings, request: int) -> Options:
-    """The decoder options of one text: temperature 1, the document byte as stop token."""
-    return Options(max_tokens=settings.max_tokens, seed=settings.seed, request=request, stop=frozenset([END]))
+    deep = ["chain", "tree", "best-first", "batched"]
+    deep += [*(f"chain/{rule}" for rule in CHAIN_RULES), *(f"tree/{rule}" for rule in TREE_RULES)]
+    shallow = {one.name: one.draft_length + 1 for one in paths_decoders(draft_length)}
+    return {AUTOREGRESSIVE: 1} | dict.fromkeys(deep, draft_length + 1) | shallow
 
 
 def run(
-    models: dict[str, Decoder],
+    target: LanguageModel,
+    decoders: Sequence[Decoder],
     prompts: Sequence[Prompt],
     settings: Settings,
     *,
     watch: Callable[[Sequence[Any]], Iterable[Any]] = iter,
-) -> list[Text]:
-    """Every prompt with every decoder. The decoders take turns on each prompt, so that a change in the machine's load
-    falls on all of them; requests are numbered so that no two texts share a random number."""
-    work = list(itertools.product(prompts, models))
-    for name in models:
-        models[name](encode(prompts[0].prompt), Options(max_tokens=WARM_UP, seed=settings.seed))
-    texts = []
-    for request, (prompt, name) in enumerate(watch(work)):
-        start, own = encode(prompt.prompt), options(settings, request)
-        texts.append(Text(name, prompt, tuple(start), own, models[name](start, own)))
-    return texts
+) -> list[Made]:
+    """Every prompt with every decoder. Those with one text in work take turns on each prompt, so that a change in the
+    machine's load falls on all of them; the batches follow.
+
+    Coupled decoders continue a prompt with the same random numbers; no two other texts share one.
+    """
+    every = range(len(prompts))
+    starts = [encode(one.prompt) for one in prompts]
+    turns = [(place, [number]) for number in every for place, one in enumerate(decoders) if one.rows == 1]
+    batches = [(place, list(every)) for place, one in enumerate(decoders) if one.rows > 1]
+    for one in decoders:
+        options = Options(max_tokens=WARM_UP, seed=settings.seed)
+        list(decode.Stream(target, one.request(0, starts[0], options)))
+    texts: list[list[Text]] = [[] for _ in decoders]
+    passes = [0] * len(decoders)
+    for place, numbers in watch([*turns, *batches]):
+        own, recorder = decoders[place], Recorder(target)
+        first = 0 if own.rule is None else (1 + place) * len(prompts)
+        requests = [
+            own.request(number, starts[number], _options(own, settings, first + number)) for number in numbers
+        ]
+        done = _decoded(recorder, own, requests)
+        passes[place] += recorder.passes
+        for number, request, decoded, state in zip(numbers, requests, done, recorder.texts, strict=True):
+            start = tuple(starts[number])
+            text = Text(own.name, prompts[number], start, request.options, decoded, state.deciding(decoded))
+            texts[place].append(text)
+    return [Made(*one) for one in zip(decoders, texts, passes, strict=True)]
+
+
+def _options(decoder: Decoder, settings: Settings, request: int) -> Options:
+    """Temperature 1, and the document byte as stop token."""
+    return Options(max_tokens=decoder.max_tokens, seed=settings.seed, request=request, stop=frozenset([END]))
+
+
+def _decoded(target: LanguageModel, decoder: Decoder, requests: Sequence[Request]) -> list[Decoded]:
+    if decoder.rows == 1:
+        return [decode.collect(decode.Stream(target, request)) for request in requests]
+    done = []
+    for outcome in decode.batched(target, requests, rows=decoder.rows):
+        if isinstance(outcome, Failure):
+            raise ValueError(f"{decoder.name}: request {outcome.request} failed: {outcome.error}")
+        done.append(outcome)
+    return done
 
 
 def depth(parents: Sequence[int]) -> int:
@@ -145,33 +220,35 @@ def depth(parents: Sequence[int]) -> int:
     return max(depths.values())
 
 
-def summaries(texts: Sequence[Text]) -> list[Summary]:
-    """One summary for each decoder, in their order; intervals are over texts."""
-    names = list(dict.fromkeys(text.decoder for text in texts))
-    speed = {}
-    found = []
-    for name in names:
-        traces = [text.decoded.rounds for text in texts if text.decoder == name]
-        every = [one for trace in traces for one in trace]
+def summaries(made: Sequence[Made]) -> list[Summary]:
+    """One summary for each decoder, in their order, the first being the one that speed is relative to; intervals are
+    over texts."""
+    found: list[Summary] = []
+    for one in made:
+        traces = [text.decoded.rounds for text in one.texts]
+        every = [record for trace in traces for record in trace]
         seconds = metrics.seconds(every)
-        speed[name] = metrics.emitted_tokens(every) / max(seconds, 1e-9)
+        speed = metrics.emitted_tokens(every) / max(seconds, 1e-9)
         drafted = [metrics.drafted_tokens(trace) for trace in traces]
         kept = [metrics.accepted_tokens(trace) for trace in traces]
-        longest = max((depth(one.parents) for one in every), default=0)
-        full = [one.accepted for one in every if depth(one.parents) == longest and one.stop_reason != "stop"]
+        longest = max((depth(record.parents) for record in every), default=0)
+        full = [r.accepted for r in every if depth(r.parents) == longest and r.stop_reason != "stop"]
         found.append(
             Summary(
-                decoder=name,
+                decoder=one.decoder.name,
+                randomness="coupled" if one.decoder.rule is None else "rejection",
+                rows=one.decoder.rows,
                 emitted_tokens=metrics.emitted_tokens(every),
                 target_calls=metrics.target_calls(every),
+                passes=one.passes,
                 draft_calls=metrics.draft_calls(every),
                 acceptance_rate=ratio(kept, drafted, most=1.0) if sum(drafted) else None,
                 block_efficiency=ratio(
                     [metrics.emitted_tokens(t) for t in traces], [metrics.target_calls(t) for t in traces]
                 ),
                 seconds=seconds,
-                tokens_per_second=speed[name],
-                speed_ratio=speed[name] / speed[names[0]],
+                tokens_per_second=speed,
+                speed_ratio=speed / (found[0].tokens_per_second if found else speed),
                 accepted_lengths=tuple(full.count(k) for k in range(longest + 1)) if sum(drafted) else (),
             )
         )

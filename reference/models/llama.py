@@ -1,17 +1,17 @@
 """A stock Llama, small enough to read: RMSNorm, rotary positions, grouped-query attention, gated MLP, tied embedding.
 
 Parameter names are those of ``transformers.LlamaForCausalLM``, so weights move between the two without a mapping.
-Shapes in comments: B batch, T new tokens, S tokens in the cache after this call, H query heads, G key-value heads,
-d head width, D model width, V vocabulary.
+It reads whole texts and keeps nothing: training and the judges of the decoders use it as it is, decoders use
+`reference.numerics.PreparedLlama`, which has a cache. Shapes in comments: B batch, T tokens, H query heads, G key-value
+heads, d head width, D model width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,12 @@ class LlamaConfig:
             "pad_token_id": None,
         }
 
+    def early(self, layers: int) -> LlamaConfig:
+        """The same with the first ``layers`` layers only; ValueError unless 1 <= layers <= those there are."""
+        if isinstance(layers, bool) or not hasattr(layers, "__index__") or not 1 <= layers <= self.num_hidden_layers:
+            raise ValueError(f"layers is {layers!r}; allowed are whole numbers from 1 to {self.num_hidden_layers}")
+        return replace(self, num_hidden_layers=int(layers))
+
     @property
     def head_width(self) -> int:
         return self.hidden_size // self.num_attention_heads
@@ -113,38 +119,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-right, left], dim=-1) * sin
 
 
-Store = tuple[Tensor, Tensor, int]
-"""Keys and values of one layer, and how many tokens of them are in use."""
-
-
-class Tree(NamedTuple):
-    """N tokens that hang below the last of the new tokens: each sees the text, its ancestors and itself.
-
-    ``positions`` (T,) of all new tokens, a tree token's being that of its parent plus one; ``mask`` (T, S) says who
-    sees whom; ``size`` is N. A tree is read, not stored.
-    """
-
-    positions: Tensor
-    mask: Tensor
-    size: int
-
-    @classmethod
-    def below(cls, parents: Sequence[int], new: int, start: int, device: torch.device) -> Tree:
-        """The tree of ``parents`` (-1 for the text) below ``new`` tokens that are appended to ``start`` stored ones."""
-        end, size = start + new, len(parents)
-        mask = torch.ones(new + size, end + size, dtype=torch.bool).tril(start)
-        mask[new:, end:] = False
-        positions = list(range(start, end))
-        for node, parent in enumerate(parents):
-            positions.append(positions[new + parent] + 1 if parent >= 0 else end)
-            if parent >= 0:
-                mask[new + node, end:] = mask[new + parent, end:]
-            mask[new + node, end + node] = True
-        return cls(torch.tensor(positions, device=device), mask.to(device), size)
-
-
 class Attention(nn.Module):
-    """Causal grouped-query attention; with a cache, new tokens also see everything stored before them."""
+    """Causal grouped-query attention."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -155,28 +131,12 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, shared, bias=False)
         self.o_proj = nn.Linear(query, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: Store | None, tree: Tree | None = None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         split = (*x.shape[:2], -1, self.width)
         query = rotate(self.q_proj(x).view(split).transpose(1, 2), cos, sin)  # (B, H, T, d)
         key = rotate(self.k_proj(x).view(split).transpose(1, 2), cos, sin)  # (B, G, T, d)
         value = self.v_proj(x).view(split).transpose(1, 2)
-        mask = None
-        if store is not None:
-            keys, values, start = store
-            kept = x.shape[1] - (0 if tree is None else tree.size)
-            end = start + kept
-            keys[:, :, start:end], values[:, :, start:end] = key[:, :, :kept], value[:, :, :kept]
-            if tree is None:
-                key, value = keys[:, :, :end], values[:, :, :end]  # (B, G, S, d)
-                if x.shape[1] > 1:  # row t sees cached tokens and new tokens up to itself
-                    mask = torch.ones(x.shape[1], end, dtype=torch.bool, device=x.device).tril(start)
-            else:  # the tree's keys stand behind those of the text and are not stored
-                key = torch.cat([keys[:, :, :end], key[:, :, kept:]], dim=2)
-                value = torch.cat([values[:, :, :end], value[:, :, kept:]], dim=2)
-                mask = tree.mask
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=store is None, enable_gqa=True
-        )
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -203,8 +163,8 @@ class Layer(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, store: Store | None, tree: Tree | None = None) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, store, tree)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -216,22 +176,6 @@ class Trunk(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-
-
-class KeyValueCache:
-    """Keys and values of every layer for B sequences of equal length; ``length`` counts the tokens stored."""
-
-    def __init__(self, config: LlamaConfig, batch: int, like: Tensor) -> None:
-        shape = (
-            config.num_hidden_layers,
-            2,
-            batch,
-            config.num_key_value_heads,
-            config.max_position_embeddings,
-            config.head_width,
-        )
-        self.store = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.length = 0
 
 
 class Llama(nn.Module):
@@ -247,27 +191,23 @@ class Llama(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(
-        self, tokens: Tensor, cache: KeyValueCache | None = None, *, parents: Sequence[int] | None = None
-    ) -> Tensor:
-        """Logits (B, T, V) after each of the new tokens (B, T); a cache is read and extended in place.
-
-        With ``parents`` the last ``len(parents)`` tokens are a tree below the others (see `Tree`): they need a cache,
-        and leave no trace in it. ValueError for a tree without a cache.
-        """
-        if parents and cache is None:
-            raise ValueError("parents: a tree needs a cache; none is given")
-        start = 0 if cache is None else cache.length
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (B, T, V) after each of the tokens (B, T)."""
         x = self.model.embed_tokens(tokens)  # (B, T, D)
-        tree = None
-        if parents:
-            tree = Tree.below(parents, tokens.shape[1] - len(parents), start, tokens.device)
-            cos, sin = self.cos[tree.positions], self.sin[tree.positions]
-        else:
-            cos, sin = self.cos[start : start + tokens.shape[1]], self.sin[start : start + tokens.shape[1]]
-        for index, layer in enumerate(self.model.layers):
-            store = None if cache is None else (cache.store[index, 0], cache.store[index, 1], start)
-            x = layer(x, cos, sin, store, tree)
-        if cache is not None:
-            cache.length = start + tokens.shape[1] - (0 if tree is None else tree.size)
+        cos, sin = self.cos[: tokens.shape[1]], self.sin[: tokens.shape[1]]
+        for layer in self.model.layers:
+            x = layer(x, cos, sin)
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)
+
+    def early(self, layers: int) -> Llama:
+        """The first ``layers`` layers with the embedding and the norm of the whole, whose weights are shared.
+
+        Raises ValueError unless 1 <= layers <= those there are.
+        """
+        config = self.config.early(layers)
+        with torch.device("meta"):  # its own weights are never made
+            early = Llama(config)
+        early.model.embed_tokens, early.model.norm = self.model.embed_tokens, self.model.norm
+        early.model.layers = self.model.layers[:layers]
+        early.cos, early.sin = self.cos, self.sin
+        return early.train(self.training)

@@ -8,7 +8,8 @@ from numbers import Rational
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.models.protocol import UNBOUNDED, check_extend, check_rewind
+from reference.models.growth import Growth, check_reads, check_rows
+from reference.models.protocol import UNBOUNDED, Read
 from specmath.exact import Number
 
 Prefix = tuple[int, ...]
@@ -55,8 +56,15 @@ class TableModel:
         """log of `law`, shape (V,)."""
         return self._row(prefix)[1]
 
+    def cache(self, rows: int = 1) -> TableCache:
+        return TableCache(self, rows)
+
     def start(self) -> TableState:
-        return TableState(self)
+        return self.cache().start()
+
+    def state(self, cache: TableCache) -> TableState:
+        """What `TableCache.start` hands out; tests plant defective states here."""
+        return TableState(self, cache)
 
     def _row(self, prefix: Prefix) -> tuple[Sequence[Number], NDArray[np.float64]]:
         if prefix not in self._rows:
@@ -81,29 +89,81 @@ class TableModel:
         return law
 
 
-class TableState:
-    """The tokens so far; all there is to remember."""
+class TableCache:
+    """Texts of a table model; rows cost nothing, but their number is kept as every cache keeps it."""
 
-    def __init__(self, model: TableModel) -> None:
+    def __init__(self, model: TableModel, rows: int) -> None:
+        check_rows(rows)
+        self.model, self.free = model, rows
+
+    def start(self) -> TableState:
+        if not self.free:
+            raise ValueError("rows: every row is taken; close a state first")
+        self.free -= 1
+        return self.model.state(self)
+
+    def extend(self, reads: Sequence[Read]) -> list[NDArray[np.float64]]:
+        check_reads(self, reads)
+        for read in reads:
+            read.state.check(read.tokens, read.tree, read.parents)  # type: ignore[attr-defined]
+        return [read.state.read(read.tokens, read.tree, read.parents) for read in reads]  # type: ignore[attr-defined]
+
+
+class TableState:
+    """The tokens so far and those of the tree; all there is to remember."""
+
+    def __init__(self, model: TableModel, cache: TableCache) -> None:
         self._model = model
+        self._cache: TableCache | None = cache
+        self._growth = Growth(model.vocabulary_size, model.context_length)
         self._tokens: list[int] = []
+        self._prefixes: list[Prefix] = []  # of every node on trial, the node's own token included
+
+    @property
+    def cache(self) -> TableCache:
+        return self._cache  # type: ignore[return-value]
 
     @property
     def length(self) -> int:
-        return len(self._tokens)
+        return self._growth.length
+
+    @property
+    def nodes(self) -> int:
+        return len(self._growth.parents)
 
     def extend(
         self, tokens: Sequence[int], tree: Sequence[int] = (), parents: Sequence[int] = ()
     ) -> NDArray[np.float64]:
-        model, before = self._model, len(self._tokens)
-        check_extend(tokens, before, model.vocabulary_size, model.context_length, tree, parents)
-        self._tokens.extend(tokens)
-        ends = range(before + 1, len(self._tokens) + 1)
-        prefixes = [tuple(self._tokens[:end]) for end in ends]
+        return self.cache.extend([Read(self, tokens, tree, parents)])[0]
+
+    def check(self, tokens: Sequence[int], tree: Sequence[int], parents: Sequence[int]) -> None:
+        self._growth.check(tokens, tree, parents)
+
+    def read(self, tokens: Sequence[int], tree: Sequence[int], parents: Sequence[int]) -> NDArray[np.float64]:
+        """The pass itself, after the checks."""
+        before = len(self._tokens)
+        self._growth.grow(tokens, parents)
+        if len(tokens):
+            self._tokens.extend(tokens)
+            self._prefixes = []
+        new = [tuple(self._tokens[:end]) for end in range(before + 1, len(self._tokens) + 1)]
         for token, parent in zip(tree, parents, strict=True):
-            prefixes.append((*prefixes[parent + len(tokens)], token))  # parent -1 is the last of the tokens
-        return np.stack([model.logits(prefix) for prefix in prefixes])
+            above = self._prefixes[parent] if parent >= 0 else tuple(self._tokens)
+            self._prefixes.append((*above, token))
+            new.append(self._prefixes[-1])
+        return np.stack([self._model.logits(prefix) for prefix in new])
+
+    def keep(self, path: Sequence[int]) -> None:
+        self._growth.keep(path)
+        self._tokens.extend(self._prefixes[node][-1] for node in path)
+        self._prefixes = []
 
     def rewind(self, length: int) -> None:
-        check_rewind(length, len(self._tokens))
+        self._growth.rewind(length)
         del self._tokens[length:]
+        self._prefixes = []
+
+    def close(self) -> None:
+        if self._cache is not None:
+            self._cache.free += 1
+            self._cache = None

@@ -11,8 +11,7 @@ from reference.numerics.attend import AttentionBudget, attention
 from reference.numerics.elementwise import gelu, gelu_tanh, quick_gelu, sigmoid, silu
 from reference.numerics.exactify import exactify
 from reference.numerics.grid import BudgetError, split_bits
-from reference.numerics.language_model import PreparedModel
-from reference.numerics.llama import PreparedLlama, Slots
+from reference.numerics.llama import PreparedLlama
 from reference.numerics.norms import layer_norm, rms_norm
 from reference.numerics.registry import ARITHMETICS, Arithmetic, arithmetic
 
@@ -22,8 +21,6 @@ __all__ = [
     "AttentionBudget",
     "BudgetError",
     "PreparedLlama",
-    "PreparedModel",
-    "Slots",
     "arithmetic",
     "attention",
     "exactify",

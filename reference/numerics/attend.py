@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reference.numerics.elementwise import tanh
+from reference.numerics.exponential import exp_
 from reference.numerics.grid import FLOOR, BudgetError, rounder, row_grid, split_bits
+from reference.numerics.kernels import usable
+
+KERNEL_WIDTH = 256
+"""Wider heads take the library's products on CUDA as well."""
 
 HIDDEN = -(2.0**100)
 """Added to the score of a hidden key: its weight is exactly 0 as long as one key of the row is visible."""
-
-LOWEST = -40.0
-"""Scores so far below the largest have weight 0: exp(-40) < 2^-57 is less than half of any step."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,9 @@ def weights(scores: Tensor, mask: Tensor | None, bits: int) -> Tensor:
     A row that sees no key gets equal weights: finite, and of no meaning.
     """
     pull = rounder(2.0**-bits, 1.0)
-    if mask is None:
-        scores = scores.sub_(scores.amax(dim=-1, keepdim=True))
-    else:  # exp(-40) rounds to 0 as well, and exp of huge numbers takes a library ten times as long
+    if mask is not None:
         scores = scores.add_(mask)
-        scores = scores.sub_(scores.amax(dim=-1, keepdim=True)).clamp_(min=LOWEST)
-    return scores.exp_().add_(pull).sub_(pull)
+    return exp_(scores.sub_(scores.amax(dim=-1, keepdim=True))).add_(pull).sub_(pull)
 
 
 def grouped(query: Tensor, heads: int) -> Tensor:
@@ -91,8 +91,18 @@ def scored(query: Tensor, key: Tensor, mask: Tensor | None, bits: int) -> Tensor
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, budget: AttentionBudget) -> Tensor:
     """Mixed values (B, H, T, d) of operands on their grids: rows for query and key, one grid per column for values.
 
-    The scale is part of the query. ``mask`` is `additive`'s: (T, S), (B, 1, T, S) or None.
+    The scale is part of the query. ``mask`` is `additive`'s: (T, S), (B, 1, T, S) or None. On CUDA a kernel gives the
+    same bits where `reference.numerics.kernels.usable` allows it.
     """
+    if max(key.shape[-1], value.shape[-1]) <= KERNEL_WIDTH and usable(query.device):
+        from reference.numerics.kernels.attention import attend as kernel
+
+        return kernel(query, key, value, mask, budget.weight_bits)
+    return plain_attend(query, key, value, mask, budget)
+
+
+def plain_attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, budget: AttentionBudget) -> Tensor:
+    """`attend` by the library's matrix products."""
     weight = scored(query, key, mask, budget.weight_bits)
     mixed = (weight @ value).div_(weight.sum(dim=-1, keepdim=True))
     return spread(mixed, query.shape[1])
@@ -133,7 +143,7 @@ def attention(
     batch, heads, new, _ = query.shape
     scores = products(query, key, budget).mul_(scale)
     if cap is not None:
-        scores = scores.div_(cap).tanh_().mul_(cap)
+        scores = tanh(scores.mul_(1 / cap)).mul_(cap)
     mask = additive(visible)
     shared = heads // key.shape[1]
     by_row = scores.view(batch, key.shape[1], shared, new, slots)

@@ -80,8 +80,7 @@ def exactify(model: Any, arithmetic: str = "exact64", *, context: int | None = N
     for module in model.modules():
         if isinstance(getattr(module, "head_dim", None), int):
             AttentionBudget.of(module.head_dim, slots)  # raises now rather than in the first call
-    shared: dict[int, Any] = {id(item): item for item in [*model.parameters(), *model.buffers()]}
-    twin = copy.deepcopy(model, shared).eval()
+    twin = twin_of(model)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             new = _replacement(child, chosen)
@@ -89,6 +88,20 @@ def exactify(model: Any, arithmetic: str = "exact64", *, context: int | None = N
                 setattr(parent, name, new)
     twin.set_attn_implementation(_registered(slots))
     return twin
+
+
+def twin_of(model: Any) -> Any:
+    """A copy with a config of its own, in evaluation mode, that shares every parameter and buffer."""
+    shared: dict[int, Any] = {id(item): item for item in [*model.parameters(), *model.buffers()]}
+    return copy.deepcopy(model, shared).eval()
+
+
+def causal_family(model: Any) -> str:
+    """The family of a transformers model for next tokens; ValueError for anything else."""
+    family, name = _family(model)
+    if family not in FAMILIES or name not in {FAMILIES[family] + part for part in ("ForCausalLM", "LMHeadModel")}:
+        raise ValueError(f"model is a {name}; allowed are the causal models of {', '.join(FAMILIES)}")
+    return family
 
 
 def _family(module: nn.Module) -> tuple[str, str]:
@@ -125,7 +138,12 @@ def _refuse(model: Any) -> None:
     )
     if unknown:
         raise ValueError(f"model: unknown modules: {', '.join(unknown)}; allowed families are {', '.join(FAMILIES)}")
-    rope = getattr(model.config, "rope_parameters", None) or {}
+    check_rope(model.config)
+
+
+def check_rope(config: Any) -> None:
+    """ValueError for a rotary scheme whose angles do not follow from the position alone."""
+    rope = getattr(config, "rope_parameters", None) or {}
     tables = [rope] if "rope_type" in rope else [table for table in rope.values() if isinstance(table, dict)]
     for table in tables:
         if table.get("rope_type", "default") not in FIXED_ROPE:

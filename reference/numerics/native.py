@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 
 class WeightNative(NamedTuple):
-    """A matrix (N, K) and a bias (N,) or None."""
+    """A matrix (N, K), a bias (N,) or None, and the gain (K,) of the norm in front or None."""
 
     matrix: Tensor
     bias: Tensor | None
+    gain: Tensor | None = None
 
     def row_norms(self) -> Tensor:
         return self.matrix.norm(dim=-1)
@@ -35,7 +36,7 @@ class Native:
         return F.linear(x, weight.matrix, weight.bias)
 
     def norm_weight(self, matrix: Tensor, gain: Tensor, *, out: torch.dtype | None = None) -> WeightNative:
-        return self.weight(matrix * gain)
+        return WeightNative(matrix.detach(), None, gain.detach())  # a product in bfloat16 would round the weights anew
 
     def norm_linear(self, x: Tensor, weight: WeightNative, eps: float) -> Tensor:
-        return F.linear(F.rms_norm(x, (x.shape[-1],), None, eps), weight.matrix)
+        return F.linear(F.rms_norm(x, (x.shape[-1],), weight.gain, eps), weight.matrix)

@@ -1,4 +1,7 @@
-"""Root-mean-square and layer norms whose sums are exact (float64)."""
+"""Root-mean-square and layer norms whose sums are exact (float64).
+
+A division by a number is written as a product with its inverse: that is what CUDA makes of it, and CPUs do not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def rms_norm(x: Tensor, gain: Tensor | None, eps: float) -> Tensor:
     tensor([3., 4.], dtype=torch.float64)
     """
     wide = x.to(torch.float64)
-    y = wide / _sum_of_squares(wide).div_(x.shape[-1]).add_(eps).sqrt_()
+    y = wide / _sum_of_squares(wide).mul_(1 / x.shape[-1]).add_(eps).sqrt_()
     return y if gain is None else y.mul_(gain)
 
 
@@ -38,9 +41,9 @@ def layer_norm(x: Tensor, gain: Tensor | None, bias: Tensor | None, eps: float) 
     """
     wide = x.to(torch.float64)
     bits, _ = split_bits(x.shape[-1], "normalised width")
-    mean = row_grid(wide, bits).sum(dim=-1, keepdim=True).div_(x.shape[-1])
+    mean = row_grid(wide, bits).sum(dim=-1, keepdim=True).mul_(1 / x.shape[-1])
     centred = wide - mean
-    y = centred.div_(_sum_of_squares(centred).div_(x.shape[-1]).add_(eps).sqrt_())
+    y = centred.div_(_sum_of_squares(centred).mul_(1 / x.shape[-1]).add_(eps).sqrt_())
     if gain is not None:
         y = y.mul_(gain)
     return y if bias is None else y.add_(bias)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from reference.pair.corpus import END
 
 if TYPE_CHECKING:
+    import torch
+
     from reference.models.tiny import TinyModel
 
 HOME = Path(__file__).parent
@@ -32,11 +34,12 @@ class Pair:
     draft: TinyModel
 
 
-def load(folder: str | Path | None = None) -> Pair:
-    """Read the pair from ``folder`` (default: the shipped one), weights widened to float32.
+def load(folder: str | Path | None = None, *, arithmetic: str = "exact64", device: torch.device | str = "cpu") -> Pair:
+    """Read the pair from ``folder`` (default: the shipped one), weights widened to float32, to run in ``arithmetic``.
 
     The folder holds ``target`` and ``draft``, each with config.json and model.safetensors. Raises FileNotFoundError
-    naming what is missing, ValueError for weights that do not fit their config or vocabularies that differ.
+    naming what is missing, ValueError for weights that do not fit their config, vocabularies that differ, an unknown
+    arithmetic or a device that is not there.
     """
     from reference.models.tiny import TinyModel
 
@@ -46,7 +49,7 @@ def load(folder: str | Path | None = None) -> Pair:
             raise FileNotFoundError(
                 f"{home / part / 'config.json'}: no such file; train it: python -m reference.pair.train"
             )
-    target, draft = TinyModel.load(home / "target"), TinyModel.load(home / "draft")
+    target, draft = (TinyModel.load(home / part, arithmetic=arithmetic, device=device) for part in ("target", "draft"))
     if target.vocabulary_size != draft.vocabulary_size:
         raise ValueError(
             f"{home}: target has {target.vocabulary_size} tokens and draft {draft.vocabulary_size}; "

@@ -22,8 +22,9 @@ OWN = {
         "specmath.cli.acceptance:COMMAND",
         "acceptance of every rule against the optimum, on a dump of laws",
     ),
-    "decode": ("reference.commands.decode:COMMAND", "decode prompts with the shipped pair, and show every round"),
+    "decode": ("reference.commands.decode:COMMAND", "continue prompts, with drafts that were kept in colour"),
     "demo": ("reference.commands.demo:COMMAND", "the whole story on real prompts, with a report"),
+    "record": ("reference.commands.record:COMMAND", "decode prompts, and record laws for specmath acceptance"),
 }
 """Our own commands: where they are, and their purpose, so that the help needs no import. The table also serves a source
 tree that was never installed and therefore has no entry points."""

@@ -1,0 +1,64 @@
+"""`reference.numerics.exponential.exp_` in one pass over memory: the same operations in the same order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from reference.numerics import exponential
+from reference.numerics.kernels.language import UNFUSED, jit, tl
+
+BLOCK = 1024
+CONSTANTS: dict[str, Any] = {
+    "FARTHEST": exponential.FARTHEST,
+    "SQUARE": exponential.SQUARE,
+    "LINEAR": exponential.LINEAR,
+    "CONSTANT": exponential.CONSTANT,
+    "SQUARINGS": exponential.SQUARINGS,
+}
+"""What `power` takes: its definition is in one place."""
+
+
+@jit()
+def power(
+    x,
+    FARTHEST: tl.constexpr,
+    SQUARE: tl.constexpr,
+    LINEAR: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    SQUARINGS: tl.constexpr,
+):
+    """exp(x) of a float64 block, each operation rounded by itself."""
+    x = tl.where(x < -FARTHEST, -FARTHEST, x)  # comparisons, because minimum and maximum lose NaN
+    x = tl.where(x > FARTHEST, FARTHEST, x)
+    z = x * x
+    b = (z * SQUARE + LINEAR) * x
+    a = z + CONSTANT
+    y = (a + b) / (a - b)
+    for _ in tl.static_range(SQUARINGS):
+        y = y * y
+    return y
+
+
+@jit("count")
+def _exp(
+    X,
+    count,
+    BLOCK: tl.constexpr,
+    FARTHEST: tl.constexpr,
+    SQUARE: tl.constexpr,
+    LINEAR: tl.constexpr,
+    CONSTANT: tl.constexpr,
+    SQUARINGS: tl.constexpr,
+):
+    index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(X + index, mask=index < count, other=0.0)
+    tl.store(X + index, power(x, FARTHEST, SQUARE, LINEAR, CONSTANT, SQUARINGS), mask=index < count)
+
+
+def exp_(x: Tensor) -> Tensor:
+    """In place, float64 and contiguous."""
+    if x.numel():
+        _exp[(-(-x.numel() // BLOCK),)](x, x.numel(), BLOCK=BLOCK, **CONSTANTS, **UNFUSED)
+    return x
