@@ -4,6 +4,8 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Workers are the parallel part of a test run: threads inside them would wait for each other on a busy machine.
+ONE_THREAD := OMP_NUM_THREADS=1
 INSTALL := $(PIP) install -q -c constraints.txt
 
 .PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees train clean
@@ -17,11 +19,11 @@ demo: $(VENV)/.demo-ready  ## decode real prompts, check every rule, write demo/
 	$(BIN)/specmath demo
 
 test: $(VENV)/.test-ready  ## all proofs and tests, doctests and the README's example
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu" --doctest-modules --doctest-glob="*.md" \
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu" --doctest-modules --doctest-glob="*.md" \
 		proofs_tests specmath reference docs README.md
 
 test-slow: $(VENV)/.test-ready  ## the larger instances of the same proofs
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu" proofs_tests
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu" proofs_tests
 
 lint: $(VENV)/.test-ready  ## ruff (rules and format) and pyright
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -54,33 +54,42 @@ def call(prepared: PreparedLlama, tokens: Tensor, slots: Slots, start: int) -> T
     return prepared(tokens, slots, torch.arange(start, end), slice(start, end), end, causal(tokens.shape[1], start))
 
 
-def faithful(model: Llama, texts: Tensor) -> None:
-    """Largest difference of logits and mean divergence to the stock float32 model."""
-    batch, length = texts.shape
+def distances(model: Llama, texts: Tensor) -> dict[str, dict[str, float]]:
+    """For each arithmetic, and float64, against the stock float32 model on texts (B, T): the largest difference of
+    logits, the mean divergence in nats, and the share of positions with the same likeliest token."""
+    batch = len(texts)
     truth = model(texts).double()
     law = truth.log_softmax(-1)
-    print(f"  against float32 over {batch * length} positions, logits of standard deviation {truth.std():.2f}:")
-    double = model.double()(texts)
+    rows = {"float64": model.double()(texts)}
     model.float()
-    rows = {"float64": double}
     for name, arithmetic in ARITHMETICS.items():
         prepared = PreparedLlama(model, arithmetic)
         rows[name] = call(prepared, texts, prepared.slots(batch), 0).double()
+    found = {}
     for name, logits in rows.items():
-        other = logits.log_softmax(-1)
-        divergence = (law.exp() * (law - other)).sum(-1).mean()
+        divergence = (law.exp() * (law - logits.log_softmax(-1))).sum(-1).mean()
         same = (logits.argmax(-1) == truth.argmax(-1)).double().mean()
+        values = (logits - truth).abs().max(), divergence, same
+        found[name] = dict(zip(("largest difference", "divergence", "same argmax"), map(float, values), strict=True))
+    return found
+
+
+def faithful(model: Llama, texts: Tensor) -> None:
+    """Largest difference of logits and mean divergence to the stock float32 model."""
+    spread = model(texts).std()
+    print(f"  against float32 over {texts.numel()} positions, logits of standard deviation {spread:.2f}:")
+    for name, row in distances(model, texts).items():
         print(
-            f"    {name:8} max |logit difference| {(logits - truth).abs().max():.1e}   mean KL {divergence:.1e} nats"
-            f"   same argmax {same:.4f}"
+            f"    {name:8} max |logit difference| {row['largest difference']:.1e}   "
+            f"mean KL {row['divergence']:.1e} nats   same argmax {row['same argmax']:.4f}"
         )
 
 
-def steps(model: Llama, text: Tensor) -> dict[str, Step]:
+def steps(model: Llama, text: Tensor, names: Sequence[str] = tuple(ARITHMETICS)) -> dict[str, Step]:
     """One call on T tokens behind a prefix, for each arithmetic."""
     found: dict[str, Step] = {}
-    for name, arithmetic in ARITHMETICS.items():
-        prepared = PreparedLlama(model, arithmetic)
+    for name in names:
+        prepared = PreparedLlama(model, ARITHMETICS[name])
         slots = prepared.slots(1)
         call(prepared, text[:, :PREFIX], slots, 0)
 

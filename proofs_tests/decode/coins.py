@@ -81,7 +81,7 @@ class Coins:
         """These uniforms are decided by somebody else's independent chance: nobody may have asked for them, or will."""
         for tag in tags:
             name = self._names[round(tag * 2**20)]
-            assert name not in self._known and name not in self._elsewhere, f"the uniform {name} is used twice"
+            assert name not in {*self._known, *self._elsewhere}, f"the uniform {name} is used twice"
             self._elsewhere.add(name)
 
 

@@ -109,9 +109,7 @@ class Changed:
 
     def __init__(self, drafter: Drafter, change: Callable[[Proposal], Proposal]) -> None:
         self._drafter, self._change = drafter, change
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._drafter, name)
+        self.laws, self.branches, self.shape, self.check = drafter.laws, drafter.branches, drafter.shape, drafter.check
 
     def begin(self, task: Task, memory: Any = None) -> Drafting:
         return _Changed(self._drafter.begin(task, memory), self._change)
@@ -119,16 +117,18 @@ class Changed:
 
 class _Changed:
     def __init__(self, drafting: Drafting, change: Callable[[Proposal], Proposal]) -> None:
-        self._drafting, self._change, self._names = drafting, change, {}
+        self._drafting, self._change = drafting, change
+        self._names: dict[int, int] = {}
+        self.memory, self.close = drafting.memory, drafting.close
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._drafting, name)
+    @property
+    def _law(self) -> Any:
+        """The harness puts an exact program here."""
+        return getattr(self._drafting, "_law", None)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_law":  # the harness puts an exact program here
-            setattr(self._drafting, name, value)
-        else:
-            object.__setattr__(self, name, value)
+    @_law.setter
+    def _law(self, value: Any) -> None:
+        setattr(self._drafting, "_law", value)  # noqa: B010
 
     def propose(self, tokens: Sequence[int], most: int) -> Generator[Read, Array, Proposal]:
         proposal = yield from self._drafting.propose(tokens, most)

@@ -15,7 +15,7 @@ from scipy.stats import binom, chi2
 
 from proofs_tests.decode.harness import check_trace, depths, requests, table
 from proofs_tests.decode.zoo import COUPLED
-from reference import decode, drafters, pair
+from reference import decode, pair
 from reference.decode import judge, loop
 from reference.decode.judge import Coupled, Kept
 from reference.decode.text import Text
@@ -230,7 +230,7 @@ def test_noise_is_that_of_its_place_in_whatever_order_it_is_asked_for(seed, plac
 def test_the_logarithm_is_right_to_two_units_and_has_the_same_bits_in_torch(values):
     found = logarithm(np.array(values))
     for value, ours in zip(values, found.tolist(), strict=True):
-        assert abs(ours - math.log(value)) <= 2 * math.ulp(math.log(value)) or value == 1.0 and ours == 0.0
+        assert abs(ours - math.log(value)) <= 2 * math.ulp(math.log(value)) or (value == 1.0 and ours == 0.0)
     assert np.array_equal(logarithm(torch.tensor(values, dtype=torch.float64), torch).numpy(), found)
 
 

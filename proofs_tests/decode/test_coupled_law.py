@@ -15,7 +15,7 @@ import pytest
 from proofs_tests.decode.coins import Coins, by_round
 from proofs_tests.decode.exact_law import rational, text_bias
 from proofs_tests.decode.harness import table
-from proofs_tests.decode.test_coupled import BySlot, ByRound
+from proofs_tests.decode.test_coupled import ByRound, BySlot
 from proofs_tests.decode.zoo import COUPLED
 from reference import decode, drafters
 from reference.decode import judge, loop

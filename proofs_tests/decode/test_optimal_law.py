@@ -163,9 +163,9 @@ def check_law(contexts, n: int, rounds: int, seed: int) -> None:
 
 
 def test_emitted_law_is_the_targets_and_acceptance_the_optimum(contexts):
-    """G-test of two million rounds of n = 2 at a false-alarm rate of 1e-6 (its law approximated by chi-square, cells of
+    """G-test of one million rounds of n = 2 at a false-alarm rate of 1e-6 (its law approximated by chi-square, cells of
     100 expected rounds or more); accepted rounds against the optimum by a test martingale, at the same rate."""
-    check_law(contexts, 2, 2_000_000, 31)
+    check_law(contexts, 2, 1_000_000, 31)
 
 
 @pytest.mark.slow

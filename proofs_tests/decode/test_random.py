@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reference.random import MASK, Stream, keyed, philox, uniforms
+from reference.random import MASK, Keyed, Stream, philox, uniform_rows, uniforms
 
 # Random123, kat_vectors, lines "philox4x32 10".
 KNOWN = [
@@ -53,7 +53,7 @@ def test_uniforms_are_multiples_of_a_power_of_two_below_one(seed, request, posit
     assert ((found >= 0) & (found < 1)).all()
     assert all((Fraction(value) * 2**53).denominator == 1 for value in found.tolist())
     assert np.array_equal(found, uniforms(seed, request, position, stream, 64)[:count])  # integers against arrays
-    assert np.array_equal(found, keyed(seed, request)(position, stream, count))
+    assert np.array_equal(found, Keyed(seed, request)(position, stream, count))
 
 
 @given(st.integers(0, 2**64 - 1), WORD, WORD, st.sampled_from(Stream), st.integers(0, 30))
@@ -63,6 +63,14 @@ def test_a_uniform_is_the_upper_53_bits_of_its_two_words(seed, request, position
     words = philox((block, position, stream, request), (seed & MASK, seed >> 32))
     value = ((words[2 * half] << 32 | words[2 * half + 1]) >> 11) / 2**53
     assert uniforms(seed, request, position, stream, 31)[index] == value < 1
+
+
+@given(st.integers(0, 2**64 - 1), WORD, st.integers(0, MASK - 40), st.sampled_from(Stream), st.integers(0, 30))
+def test_rows_of_many_positions_are_those_of_each(seed, request, first, stream, count):
+    found = uniform_rows(seed, request, first, 5, stream, count)
+    assert np.array_equal(found, Keyed(seed, request).rows(first, 5, stream, count))
+    for place, row in enumerate(found):
+        assert np.array_equal(row, uniforms(seed, request, first + place, stream, count))
 
 
 def test_streams_positions_requests_and_seeds_are_disjoint():

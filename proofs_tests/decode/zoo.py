@@ -41,7 +41,7 @@ COUPLED: dict[str, Make] = {
     "drawn chain": lambda draft: drafters.chain(draft, 3, drafts="iid"),
     "tree": lambda draft: drafters.tree(draft, (2, 2, 1)),
     "uneven tree": lambda draft: drafters.tree(draft, drafters.Tree((-1, 0, -1, 1, 0, 3))),
-    "drawn tree": lambda draft: drafters.tree(draft, (3, 2), drafts="without_replacement"),
+    "drawn tree": lambda draft: drafters.tree(draft, (2, 2), drafts="without_replacement"),
     "paths": lambda draft: drafters.paths(draft, 2, 3),
     "hub": lambda draft: drafters.tree(draft, (2, 2), drafts="hub"),
     "best first": lambda draft: drafters.best_first(draft, nodes=6, depth=4, width=2),

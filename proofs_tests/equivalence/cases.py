@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,11 @@ from proofs_tests.equivalence import networks
 from proofs_tests.equivalence.scripted import Node, Script
 from reference.decode import Options
 
-DRAFTERS = ("none", "chain", "tree", "paths", "best_first", "lookup", "early", "confident")
+USES = {"chain": "draft", "tree": "draft", "paths": "draft", "best_first": "draft", "confident": "draft"} | {
+    "early": "early",
+    "mapped": "small",
+}
+"""The draft (`networks.model`) of each drafter that has one."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,12 @@ class Text:
 
     @property
     def scripted(self) -> bool:
-        return not self.drafter or not isinstance(self.drafter[0], str)
+        return not isinstance(self.drafter[0], str)
+
+    @property
+    def draft(self) -> str | None:
+        """The kind of draft model that is used."""
+        return None if self.scripted else USES.get(self.drafter[0])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ modelled = st.one_of(
     st.tuples(st.just("lookup"), st.integers(1, 4)),
     st.tuples(st.just("early"), st.integers(1, 4)),
     st.tuples(st.just("confident"), st.integers(1, 5)),
+    st.tuples(st.just("mapped"), st.integers(1, 4)),
 )
 
 
@@ -103,4 +114,51 @@ def cases(
         pauses=tuple(draw(st.lists(st.integers(0, 3), max_size=len(chosen)))),
         threads=draw(threads),
         peek=draw(st.booleans()),
+    )
+
+
+def at_random(rng: random.Random, arithmetic: str = "exact64") -> Case:
+    """A case in which much happens: three texts that are long enough to be interrupted, drafters of every kind."""
+    name = rng.choice(["full", "ties", "wide"])
+    size, chosen = networks.SHAPES[name].vocabulary, []
+    for place in range(3):
+        options = Options(
+            max_tokens=rng.randint(6, 14),
+            temperature=rng.choice([0.0, 0.8]),
+            top_k=rng.choice([None, 3]),
+            top_p=rng.choice([None, 0.8]),
+            seed=rng.getrandbits(64),
+            request=place,
+            stop=frozenset(rng.sample(range(size), rng.choice([0, 1, 3]))),
+        )
+        prompt = tuple(rng.choice([0, rng.randrange(size)]) for _ in range(rng.randint(1, 8)))
+        chosen.append(Text(prompt, options, _script(rng) if rng.random() < 0.6 else rng.choice(_PLANS)))
+    return Case(
+        network=name,
+        arithmetic=arithmetic,
+        texts=tuple(chosen),
+        rows=rng.randint(2, 3),
+        joins=tuple(rng.randint(0, 1) for _ in range(3)),
+        preempts=((rng.randint(0, 2), rng.randrange(3)), (rng.randint(1, 3), rng.randrange(3))),
+        pauses=(1, 2),
+        peek=rng.random() < 0.3,
+    )
+
+
+_PLANS: tuple[tuple[Any, ...], ...] = (
+    ("chain", 3),
+    ("tree", (-1, -1, 0, 1, 1)),
+    ("tree", (-1, -1, 1, 1, 3)),
+    ("paths", 3, 2),
+    ("best_first", 6, 3, 2),
+    ("early", 3),
+    ("mapped", 2),
+    ("lookup", 3),
+)
+
+
+def _script(rng: random.Random) -> Script:
+    return tuple(
+        tuple(Node(rng.choice([0, 0, 1, 2]), rng.random() < 0.6, rng.randint(0, 2)) for _ in range(rng.randint(2, 6)))
+        for _ in range(rng.randint(2, 4))
     )

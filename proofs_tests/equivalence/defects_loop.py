@@ -37,13 +37,18 @@ def bonus_missing() -> Planted:
 
 
 def bonus_doubled() -> Planted:
-    """It is emitted twice when all drafts were accepted."""
+    """It is emitted twice when drafts were accepted."""
+    real = Text.commit
 
-    def change(kept: Kept, proposal: Any) -> Kept:
-        leaf = kept.path and kept.path[-1] not in proposal.parents
-        return Kept(kept.path, [*kept.emitted, kept.emitted[-1]]) if leaf else kept
+    def commit(self: Text, path: Any, emitted: list[int], laws: Any, proposal: Any) -> Any:
+        made = real(self, path, emitted, laws, proposal)
+        if not made.accepted or made.stop_reason:
+            return made
+        self.tokens.append(made.emitted[-1])
+        twice = {name: (*getattr(made, name), getattr(made, name)[-1]) for name in ("emitted", "logprobs")}
+        return replace(made, **twice)
 
-    return _decided(change)
+    return patch.object(Text, "commit", commit)
 
 
 def correction_is_kept_as_draft() -> Planted:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference.cache import Layout, Piece, Rows, RowState, Slots, layout, rows
+from reference.cache import Layout, Piece, Rows, Slots, layout, rows
 
 Planted = AbstractContextManager[Any]
 
@@ -179,17 +179,9 @@ def moved_without_its_end() -> Planted:
     return patch.object(Slots, "move", lambda self, source, goal, used: real(self, source, goal, used - 1))
 
 
-def moved_text_keeps_its_row() -> Planted:
-    """A text moves, and its state goes on reading the row it left."""
-    real = Rows.leave
-
-    def leave(self: Rows, state: RowState) -> None:
-        last, row = self._live[-1], self._live[-1].row
-        real(self, state)
-        if last is not state and row < self.rows:
-            last.row = row
-
-    return patch.object(Rows, "leave", leave)
+def not_moved() -> Planted:
+    """A text gets another row, and its keys and values stay where they were."""
+    return patch.object(Slots, "move", lambda self, source, goal, used: None)
 
 
 def batch_mates_mixed() -> Planted:
@@ -218,6 +210,6 @@ DEFECTS = {
     "one cached value zeroed": value_zeroed,
     "one cached value rounded to bfloat16": value_rounded,
     "row moved without its last slot": moved_without_its_end,
-    "row moved, its state not told": moved_text_keeps_its_row,
+    "row moved without its content": not_moved,
     "batch mates mixed": batch_mates_mixed,
 }

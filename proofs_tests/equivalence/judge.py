@@ -43,7 +43,7 @@ def judged(read: Callable[[Sequence[int]], Tensor], prompt: Sequence[int], asked
     end = min(len(prompt) + asked.max_tokens, asked.context)
     while len(text) < end:
         rows.append(read(text))
-        values = [float(value) for value in rows[-1]]
+        values = rows[-1].tolist()
         law = weights(values, asked)
         if asked.temperature == 0:
             score = values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,9 @@ from reference.models.llama import Llama, LlamaConfig
 from reference.models.tiny import TinyModel
 
 DEVICE = "cpu"
+DRAFTS = ("draft", "early", "small")
+FEWER = 3
+"""So many of the target's tokens are unknown to the small draft, which reads them as its token 0."""
 
 
 class Shape(NamedTuple):
@@ -33,8 +37,9 @@ SHAPES = {
     "ties": Shape(16, 40, 4, 2, 52, 2, 40, ties=True),
     "wide": Shape(29, 100, 5, 1, 130, 3, 48),
     "long": Shape(19, 44, 2, 2, 61, 2, 160),
+    "broad": Shape(700, 132, 6, 2, 260, 1, 96),
 }
-"""Heads of 12, 12, 10, 20 and 22 numbers, grouped and not, no width a multiple of 64; "one" ends its context early."""
+"""Heads of 10 to 22 numbers, grouped and not, no width a multiple of 64; "one" ends its context early."""
 
 
 def network(shape: Shape, seed: int = 0) -> Llama:
@@ -63,17 +68,23 @@ def nearby(other: Llama, share: float = 0.12, seed: int = 1) -> Llama:
     return made
 
 
-@functools.cache
-def target(name: str, arithmetic: str, device: str = DEVICE) -> TinyModel:
-    return TinyModel(network(SHAPES[name]).to(device), arithmetic)
+def fewer(other: Llama, tokens: int) -> Llama:
+    """The same network without its last ``tokens`` tokens: a draft of a smaller vocabulary."""
+    made = Llama(replace(other.config, vocab_size=other.config.vocab_size - tokens))
+    weights = other.state_dict()
+    name = "model.embed_tokens.weight"
+    made.load_state_dict(weights | {name: weights[name][:-tokens]})
+    return made.requires_grad_(False)
 
 
 @functools.cache
-def draft(name: str, arithmetic: str, device: str = DEVICE) -> TinyModel:
-    return TinyModel(nearby(network(SHAPES[name])).to(device), arithmetic)
-
-
-@functools.cache
-def early(name: str, arithmetic: str, device: str = DEVICE) -> TinyModel:
-    """The target's own first layer."""
-    return target(name, arithmetic, device).early(1)
+def model(kind: str, name: str, arithmetic: str, device: str = DEVICE) -> TinyModel:
+    """The network of that name as target, or a draft for it: a nearby one, its first layer, one with fewer tokens."""
+    if kind == "early":
+        return model("target", name, arithmetic, device).early(1)
+    made = network(SHAPES[name])
+    if kind == "draft":
+        made = nearby(made)
+    if kind == "small":
+        made = fewer(nearby(made), FEWER)
+    return TinyModel(made.to(device), arithmetic)

@@ -1,4 +1,4 @@
-"""Small transformers models of every family, and the judge: transformers' own masks and cache, one whole text a call."""
+"""Small transformers models of every family, and the judge: whole texts under transformers' own masks and cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from proofs_tests.cache.world import CONTEXT, SPARE, VOCABULARY, World
+from proofs_tests.cache.world import CONTEXT, SPARE, VOCABULARY, Op, World
 from proofs_tests.numerics.families import build
 from reference.models.transformers import TransformersModel
 from reference.numerics import exactify
@@ -34,6 +34,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """What each family's config says beyond the common sizes: grouped heads, widths of 40 and 52, two layers."""
 
 SLIDING = ("qwen2", "mistral", "gemma2", "gemma3_text", "phi3")
+
+
+OPS: list[Op] = [("start", 0), ("start", 1), ("start", 2)]
+"""Three texts that grow by turns in chains and trees; one is cut back, one leaves and another takes its row."""
+for turn in range(8):
+    OPS += [("read", turn), ("read", turn + 100), ("keep", turn)]
+    OPS += {2: [("rewind", 1)], 4: [("close", 1), ("start", 3)], 6: [("rewind", 6)]}.get(turn, [])
 
 
 def network(family: str, seed: int = 0, **more: Any) -> Any:
@@ -63,7 +70,9 @@ class Whole:
             stored: Any = DynamicCache()  # without the config it keeps what slides out of a window
             device = next(self.network.parameters()).device
             logits = self.network(torch.tensor([key], device=device), past_key_values=stored).logits[0]
-            keys, values = (torch.stack([getattr(layer, name)[0] for layer in stored.layers]) for name in ("keys", "values"))
+            keys, values = (
+                torch.stack([getattr(layer, name)[0] for layer in stored.layers]) for name in ("keys", "values")
+            )
             self.known[key] = logits, keys, values
         return self.known[key]
 

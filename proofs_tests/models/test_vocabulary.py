@@ -117,6 +117,7 @@ def test_rows_of_a_batch_are_those_of_the_model() -> None:
     ]
     together = decode.batched(target, requests, rows=3)
     for one, request in zip(together, requests, strict=True):
+        assert isinstance(one, decode.Decoded)
         assert one.tokens == decode.autoregressive(target, request.prompt, options=request.options).tokens
     cache = draft.cache(2)
     first, second = cache.start(), cache.start()
@@ -141,8 +142,9 @@ class Torch:
         self.vocabulary_size, self.context_length, self._inner = inner.vocabulary_size, inner.context_length, inner
 
     def cache(self, rows: int = 1) -> Any:
-        made = self._inner.cache(rows)
-        made.extend, plain = (lambda reads: [torch.tensor(row, dtype=torch.float32) for row in plain(reads)]), made.extend
+        made: Any = self._inner.cache(rows)
+        plain = made.extend
+        setattr(made, "extend", lambda reads: [torch.tensor(row, dtype=torch.float32) for row in plain(reads)])  # noqa: B010
         return made
 
     def start(self) -> Any:
@@ -183,5 +185,5 @@ def test_a_text_without_shared_tokens_fails_alone() -> None:
     """The draft allows only what the target lacks: its law does not exist, and the error says whose."""
     target, draft = table(1, 2, floor=1), mapped(TableModel(lambda prefix: [0, 0, 1], 3), 2)
     assert isinstance(draft, MappedModel)
-    with pytest.raises(ValueError, match="draft: .*masked"):
+    with pytest.raises(ValueError, match=r"draft: .*masked"):
         decode.chain(target, draft, [0])

@@ -86,6 +86,7 @@ def _job(given: Sequence[prompts.Prompt], plan: drafting.Drafting, arguments: ar
     from reference.commands.shared.texts import requests
 
     models = sources.load(arguments, plan.drafter, plan.layers)
+    plan.check_room(target=models.target, draft=models.draft)
     drafter = plan.build(models.draft if models.draft is not None else models.target)
     options = partial(sampling.options, arguments, models.words.stop, plan.randomness)
     wanted = requests(given, models.target, models.words, options, drafter, plan.rule)

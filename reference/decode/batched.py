@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reference.decode.loop import Request, Steps, Stream
@@ -43,7 +44,8 @@ class Batch:
     def __init__(self, target: LanguageModel, *, rows: int = 8) -> None:
         check_count("rows", rows)
         self._target, self._rows = target, rows
-        self._caches: dict[int, tuple[LanguageModel, Cache]] = {}  # by model, kept alive with its cache
+        self._targets: Cache | None = None
+        self._drafts: dict[int, tuple[LanguageModel, list[Cache]]] = {}  # by model, kept alive with its caches
         self._waiting: deque[tuple[int, Request]] = deque()
         self._live: dict[int, tuple[Request, Stream]] = {}
         self._tickets = 0
@@ -62,14 +64,25 @@ class Batch:
 
     def step(self) -> list[Event]:
         """One round of every row, after waiting requests have taken the empty rows."""
-        while self._waiting and len(self._live) < self._rows:
-            ticket, request = self._waiting.popleft()
-            self._live[ticket] = request, Stream(self._target, request, open=self._open)
-        begun = time.perf_counter()
+        begun, events = time.perf_counter(), self._admit()
         rounds = {ticket: stream.round() for ticket, (_, stream) in self._live.items()}
         outcomes = _run(rounds, {ticket: stream.target for ticket, (_, stream) in self._live.items()})
         share = (time.perf_counter() - begun) / max(len(outcomes), 1)  # so that a batch's seconds add up
-        return [Event(ticket, self._settle(ticket, outcome, share)) for ticket, outcome in sorted(outcomes.items())]
+        events += [Event(ticket, self._settle(ticket, outcome, share)) for ticket, outcome in outcomes.items()]
+        return sorted(events, key=lambda event: event.ticket)
+
+    def _admit(self) -> list[Event]:
+        """Start waiting requests in the empty rows; those that could not be started."""
+        failed = []
+        while self._waiting and len(self._live) < self._rows:
+            ticket, request = self._waiting.popleft()
+            try:
+                stream = Stream(self._target, request, start=self._start, open=self._open)
+            except Exception as error:  # a drafter's, since the request itself was checked
+                failed.append(Event(ticket, _failure(request, error)))
+            else:
+                self._live[ticket] = request, stream
+        return failed
 
     def preempt(self, ticket: int) -> Request:
         """Take a request out of work; `submit` what comes back to go on with it. KeyError if it is not in work."""
@@ -78,21 +91,35 @@ class Batch:
         stream.close()
         return replace(request, saved=saved)
 
+    def _start(self) -> State:
+        if self._targets is None:
+            self._targets = self._target.cache(self._rows)
+        return self._targets.start()
+
     def _open(self, model: LanguageModel) -> State:
-        if id(model) not in self._caches:
-            self._caches[id(model)] = model, model.cache(self._rows)
-        return self._caches[id(model)][1].start()
+        """In a cache that no target's state is in: a target that drafts for itself has both, and is read in turn."""
+        caches = self._drafts.setdefault(id(model), (model, []))[1]
+        for cache in caches:
+            try:
+                return cache.start()
+            except ValueError:  # full: drafters may open several states for a text
+                continue
+        caches.append(model.cache(self._rows))
+        return caches[-1].start()
 
     def _settle(self, ticket: int, outcome: Round | Exception, share: float) -> Round | Failure:
-        _, stream = self._live[ticket]
-        if isinstance(outcome, Round):
-            if outcome.stop_reason:
-                stream.close()
-                del self._live[ticket]
+        request, stream = self._live[ticket]
+        if isinstance(outcome, Round) and not outcome.stop_reason:
             return replace(outcome, seconds=share)
-        stream.close()
         del self._live[ticket]
-        return Failure(request=stream.text.options.request, error=str(outcome))
+        with suppress(Exception):  # a drafter's, and the text is done
+            stream.close()
+        return replace(outcome, seconds=share) if isinstance(outcome, Round) else _failure(request, outcome)
+
+
+def _failure(request: Request, error: Exception) -> Failure:
+    said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return Failure(request=request.resolved().options.request, error=said)
 
 
 def _run(rounds: dict[int, Steps], targets: dict[int, State]) -> dict[int, Round | Exception]:
@@ -104,10 +131,10 @@ def _run(rounds: dict[int, Steps], targets: dict[int, State]) -> dict[int, Round
     def go_on(ticket: int, logits: Array | Exception | None) -> None:
         steps = rounds[ticket]
         try:
-            if isinstance(logits, Exception):
-                wanted[ticket] = steps.throw(logits)
-            else:
-                wanted[ticket] = steps.send(logits)  # type: ignore[arg-type]
+            read = steps.throw(logits) if isinstance(logits, Exception) else steps.send(logits)  # type: ignore[arg-type]
+            if not isinstance(read, Read) or getattr(read.state, "cache", None) is None:
+                raise ValueError(f"drafter: it asked for {read!r}; allowed is a Read of a state that is open")
+            wanted[ticket] = read
         except StopIteration as end:
             ended[ticket] = end.value
         except Exception as error:  # this row's, whatever it is: the others go on
@@ -136,7 +163,7 @@ def _serve(reads: dict[int, Read]) -> dict[int, Array | Exception]:
         cache = next(iter(group.values())).state.cache
         try:
             served |= zip(group, cache.extend(list(group.values())), strict=True)
-        except ValueError:
+        except (ValueError, TypeError):
             for ticket, read in group.items():
                 try:
                     served[ticket] = cache.extend([read])[0]

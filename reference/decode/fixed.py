@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reference.cache import Slots, tree_layout
 from reference.cache.layout import visible_slots
-from reference.decode.fixed_graph import Captured
+from reference.decode.fixed_graph import Captured, Replay
 from reference.decode.fixed_tree import FixedTree
 from reference.decode.options import Options, check_count, check_request
 from reference.drafters.protocol import check_vocabulary
@@ -29,7 +29,6 @@ from reference.drafters.shapes import Tree
 from reference.gumbel import gumbel
 from reference.models.tiny import TinyModel
 from reference.random import MASK, Stream, fractions, philox
-
 
 PERSISTENT = ("tokens", "lengths", "rounds", "accepted", "live")
 """Tensors of `FixedRounds` that rounds change, beside the slots. They stay where they are in memory."""
@@ -300,7 +299,7 @@ def fixed(
     return run(rounds, Captured(rounds) if (cuda if graphs is None else graphs) else None, every or (8 if cuda else 1))
 
 
-def run(rounds: FixedRounds, captured: Captured | None = None, every: int = 8) -> list[FixedText]:
+def run(rounds: FixedRounds, captured: Replay | None = None, every: int = 8) -> list[FixedText]:
     """Rounds until all texts have ended, replayed where they are ``captured``; the texts from their prompts on."""
     bound, live = max(rounds.prompts), True  # of the longest text, which is not asked for in between
     while live:

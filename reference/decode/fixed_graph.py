@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 
-class Rounds(Protocol):
+class Replay(Protocol):
+    """One round with so many slots looked at, in whatever way."""
+
+    def round(self, end: int) -> None: ...
+
+
+class Rounds(Replay, Protocol):
     """What is captured: see `reference.decode.fixed.FixedRounds`."""
 
     tokens: Tensor
-
-    def round(self, end: int) -> None: ...
 
     def saved(self) -> dict[str, Tensor]: ...
 
@@ -33,6 +37,11 @@ class Captured:
         self._rounds = rounds
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
+
+    @property
+    def ends(self) -> list[int]:
+        """Those that were captured."""
+        return list(self._graphs)
 
     def round(self, end: int) -> None:
         """Replay the round, captured at the first call with this ``end``."""

@@ -16,7 +16,7 @@ from reference.decode.options import Options, check_request
 from reference.decode.text import Text
 from reference.decode.trace import Round
 from reference.drafters.protocol import Drafter, Drafting, Proposal, Task
-from reference.models.protocol import LanguageModel, Read, State, on_host
+from reference.models.protocol import LanguageModel, Read, State, check_tokens, on_host
 from reference.random import Keyed, Uniforms
 from specmath.arrays import Array
 from specmath.rules import Rule
@@ -79,8 +79,11 @@ class Saved:
     def from_json(cls, values: dict[str, Any]) -> Saved:
         """The text that `as_json` described; raises ValueError or TypeError for anything else."""
         given = dict(values)
-        options = Options(**given.pop("options"))
-        tokens = {name: tuple(given.pop(name)) for name in ("prompt", "emitted")}
+        try:
+            options = Options(**given.pop("options"))
+            tokens = {name: tuple(given.pop(name)) for name in ("prompt", "emitted")}
+        except KeyError as missing:
+            raise ValueError(f"saved: without {missing}; allowed is what as_json gave") from None
         return cls(**tokens, **given, options=options)
 
 
@@ -111,6 +114,11 @@ class Request:
         """Everything that can be wrong before the first model call; raises ValueError."""
         own = self.resolved()
         check_request(target, own.prompt, own.options)
+        if own.saved is not None:
+            check_tokens("saved.emitted", own.saved.emitted, target.vocabulary_size)
+            reason = Text(target, own.prompt, own.options, emitted=own.saved.emitted).ended
+            if reason:
+                raise ValueError(f"saved: the text has ended ({reason}); allowed is one that can go on")
         if own.drafter is not None:
             own.drafter.check(target)
         choose(own.rule, own.drafter, own.options)
@@ -125,25 +133,32 @@ class Stream:
         request: Request,
         *,
         uniforms: Uniforms | None = None,
+        start: Callable[[], State] | None = None,
         open: Callable[[LanguageModel], State] | None = None,
     ) -> None:
-        """``uniforms`` replaces the counter-based source of randomness, ``open`` where states are made."""
+        """``uniforms`` replaces the counter-based source of randomness, ``start`` where the target's state is made and
+        ``open`` where those of drafts are."""
         request.check(target)
         own = request.resolved()
         source = uniforms or Keyed(own.options.seed, own.options.request)
         rule, drafts = choose(own.rule, own.drafter, own.options)
-        size, make = target.vocabulary_size, open or (lambda model: model.start())
+        size = target.vocabulary_size
         saved = own.saved
         self.text = Text(
             target, own.prompt, own.options, emitted=saved.emitted if saved else (), rounds=saved.rounds if saved else 0
         )
         self.judge = Coupled(own.options, source, size) if rule is None else Rejection(rule, drafts, source, size)
-        self.target, self.drafting, self.ended = make(target), None, False
+        self.target, self.drafting, self.ended = (start or target.start)(), None, False
         if own.drafter is not None:
             scores = self.judge.scores if isinstance(self.judge, Coupled) else None
             least = 1 if rule is None else rule.at_least
+            make = open or (lambda model: model.start())
             task = Task(make, own.options.laws, scores, source, drafts, least, size)
-            self.drafting = own.drafter.begin(task, saved.memory if saved else None)
+            try:
+                self.drafting = own.drafter.begin(task, saved.memory if saved else None)
+            except BaseException:
+                self.close()
+                raise
 
     def round(self) -> Steps:
         """The next round, as reads to be served."""
@@ -156,12 +171,15 @@ class Stream:
         if self.ended:
             raise StopIteration
         steps = self.round()
-        read = next(steps)
         try:
+            read = next(steps)
             while True:
                 read = steps.send(read.state.extend(read.tokens, read.tree, read.parents))
         except StopIteration as end:
             committed: Round = end.value
+        except BaseException:  # half a round is in the caches; the text itself can be saved still
+            self.close()
+            raise
         if committed.stop_reason:
             self.close()
         return committed

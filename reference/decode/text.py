@@ -48,17 +48,22 @@ class Text:
         """How many tokens may still be emitted."""
         return self._end - len(self.tokens)
 
+    @property
+    def ended(self) -> StopReason | None:
+        """Why nothing more may be emitted; None if something may."""
+        if len(self.tokens) > len(self.prompt) and self.tokens[-1] in self.options.stop:
+            return "stop"
+        return self._end_reason if self.room <= 0 else None
+
     def commit(self, path: Sequence[int], emitted: list[int], laws: NDArray[np.float64], proposal: Proposal) -> Round:
         """Append the emitted tokens up to the first stop token. ``laws`` (N + 1, V): the target's after the text and
         after each drafted node; ``path`` are the nodes that were kept."""
-        position, reason = len(self.tokens), None
+        position = len(self.tokens)
         for place, token in enumerate(emitted):
             if token in self.options.stop:
-                emitted, reason = emitted[: place + 1], "stop"
+                emitted = emitted[: place + 1]
                 break
         self.tokens += emitted
-        if reason is None and self.room <= 0:
-            reason = self._end_reason
         self.rounds += 1
         above = [0, *(node + 1 for node in path)][: len(emitted)]
         drafts = [1.0] * len(proposal.tokens)
@@ -75,7 +80,7 @@ class Text:
             accepted=min(len(path), len(emitted)),
             emitted=tuple(emitted),
             logprobs=_logs(laws[above, emitted]),
-            stop_reason=reason,
+            stop_reason=self.ended,
             target_calls=1,
             draft_calls=proposal.calls,
             seconds=time.perf_counter() - self._begun,

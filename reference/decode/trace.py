@@ -25,8 +25,8 @@ class Round:
         several candidates and what was drafted after each of them.
     draft_logprobs, target_logprobs : natural log of each drafted token's probability under the draft's next-token law
         after its parent and under the target's, both after temperature, top-k and top-p; -inf is possible for the
-        target. Copied tokens have draft probability one. Candidates that are not drawn independently (without
-        replacement, fixed ones) have the same law's value.
+        target, and at temperature 0 for candidates beside the draft's likeliest. Copied tokens have draft probability
+        one. Candidates that are not drawn independently (without replacement, fixed ones) have the same law's value.
     accepted : how many of the emitted tokens were drafted, all of them on one path from the text.
     emitted : the tokens added to the text: the accepted ones, then the correction or bonus token. That last one is
         absent if an accepted token is a stop token.
@@ -87,9 +87,10 @@ class Failure:
 
 
 def collect(rounds: Iterable[Round]) -> Decoded:
-    """Run a stream of rounds to its end."""
+    """Run a stream of rounds to its end; ValueError for rounds that do not reach the end of a text."""
     done = tuple(rounds)
+    reason = done[-1].stop_reason if done else None
+    if reason is None:
+        raise ValueError(f"rounds: {len(done)} without a stop reason at the end; allowed are those up to a text's end")
     tokens = tuple(token for one in done for token in one.emitted)
-    reason = done[-1].stop_reason
-    assert reason is not None, "a stream ends with the round that carries the stop reason"
     return Decoded(tokens=tokens, rounds=done, stop_reason=reason)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.decode import Options
-from reference.models.protocol import LanguageModel
+from reference.models.protocol import LanguageModel, on_host
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ def laws(
     text = [*prompt, *tokens]
     first, last = len(prompt) - 1, len(text) - 1
     return Laws(
-        options.laws("target", target.start().extend(text[:last])[first:]),
-        options.laws("draft", draft.start().extend(text[:last])[first:]),
+        options.laws("target", on_host(target.start().extend(text[:last])[first:])),
+        options.laws("draft", on_host(draft.start().extend(text[:last])[first:])),
     )
 
 

@@ -27,12 +27,17 @@ from reference.pair.prompts import Prompt
 
 @dataclass(frozen=True)
 class Likeness:
-    """One text beside the autoregressive one: which logits (of the compared ones) have the same bits, by token."""
+    """One text beside the autoregressive one.
 
+    ``leading`` tokens are the same before the first that differs; ``same_logits`` tells for these and for that one
+    whether the logits have the same bits.
+    """
+
+    text: Text
     same_text: bool
     same_logprobs: bool
+    leading: int
     same_logits: NDArray[np.bool_]
-    text: Text
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,16 @@ class Equality:
             found[name] = sum(all(one.same_text for one in text) for text in zip(*own, strict=True)), len(own[0])
         return found
 
+    def as_json(self) -> dict[str, Any]:
+        """The object ``equality`` of ``demo.schema.json``."""
+        return {
+            "identical": [
+                {"arithmetic": name, "texts": texts, "identical": same, "share": same / texts}
+                for name, (same, texts) in self.shares().items()
+            ],
+            "compared": [one.as_json() for one in self.compared],
+        }
+
     @property
     def failures(self) -> list[str]:
         """Broken promises and defects that were not seen, one line each."""
@@ -132,16 +147,15 @@ def likeness(text: Text, judge: Text) -> Likeness:
     """One text beside the autoregressive one of the same prompt."""
     mine, due = text.decoded, judge.decoded
     shorter = min(len(mine.tokens), len(due.tokens))
-    parted = next((t for t in range(shorter) if mine.tokens[t] != due.tokens[t]), shorter - 1)
-    rows, others = text.logits[: parted + 1], judge.logits[: parted + 1]
-    same = (
-        (bits(rows) == bits(others)).all(axis=-1) if rows.dtype == others.dtype else np.zeros(parted + 1, dtype=bool)
-    )
-    same_logprobs = len(mine.logprobs) == len(due.logprobs) and bool(
-        (bits(np.array(mine.logprobs)) == bits(np.array(due.logprobs))).all()
-    )
+    leading = next((t for t in range(shorter) if mine.tokens[t] != due.tokens[t]), shorter)
+    compared = min(leading + 1, shorter)
+    same_bits = bits(text.logits[:compared]) == bits(judge.logits[:compared])  # (T, V)
     return Likeness(
-        (mine.tokens, mine.stop_reason) == (due.tokens, due.stop_reason), same_logprobs, same, text
+        text,
+        (mine.tokens, mine.stop_reason) == (due.tokens, due.stop_reason),
+        np.array_equal(bits(np.array(mine.logprobs)), bits(np.array(due.logprobs))),
+        leading,
+        same_bits.all(axis=-1),
     )
 
 

@@ -32,14 +32,15 @@ def decoders(story: Story) -> str:
     figure = Figure(figsize=(WIDTH, 1.4 + 0.36 * len(story.decoders)), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr]
     left, right = figure.subplots(1, 2)
+    names = {one.decoder: one.decoder if one.rows == 1 else f"{one.decoder}  ×{one.rows}" for one in story.decoders}
     plot.efficiency(
         left,
-        {one.decoder: _interval(one.block_efficiency) for one in story.decoders},
-        limits(story.settings.draft_length),
+        {names[one.decoder]: _interval(one.block_efficiency) for one in story.decoders},
+        {names[name]: most for name, most in limits(story.settings.draft_length).items()},
     )
-    plot.speed(right, {one.decoder: one.tokens_per_second for one in story.decoders})
+    plot.speed(right, {names[one.decoder]: one.tokens_per_second for one in story.decoders})
     right.set_yticks([])
-    left.set_title("Tokens per call of the target")
+    left.set_title("Tokens per round of a text")
     right.set_title("Measured speed, relative to autoregressive")
     return inline(figure, "decoders", "Block efficiency and speed of each decoder")
 
@@ -53,7 +54,7 @@ def chain(story: Story) -> str:
     lengths = {
         one.decoder: one.accepted_lengths
         for one in story.decoders
-        if sum(one.accepted_lengths) and len(one.accepted_lengths) == story.settings.draft_length + 1
+        if one.decoder.startswith("chain/") and sum(one.accepted_lengths)
     }
     if lengths:
         plot.accepted_lengths(right, lengths)

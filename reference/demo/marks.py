@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from reference.demo.decoding import Text, depth
+from reference.decode import Round
+from reference.demo.decoding import Text
 from reference.pair import decode_tokens
 
 Mark = Literal["accepted", "corrected", "bonus", "target"]
@@ -21,11 +22,28 @@ def marked(text: Text) -> list[tuple[int, Mark]]:
     """
     found: list[tuple[int, Mark]] = []
     for one in text.decoded.rounds:
-        whole = one.accepted == depth(one.parents)  # all paths of a round have one length
-        last: Mark = "target" if not one.drafted else "bonus" if whole else "corrected"
+        last: Mark = "target" if not one.drafted else "bonus" if ends_below(one) else "corrected"
         marks: list[Mark] = ["accepted" if place < one.accepted else last for place in range(len(one.emitted))]
         found += zip(one.emitted, marks, strict=True)
     return found[:-1] if text.decoded.stop_reason == "stop" else found
+
+
+def ends_below(one: Round) -> bool:
+    """Whether nothing was drafted below the last kept token: what follows it replaces no draft."""
+    agreeing = {-1}
+    for token in one.emitted[: one.accepted]:
+        agreeing = {node for node, up in enumerate(one.parents) if up in agreeing and one.drafted[node] == token}
+    return not agreeing.intersection(one.parents)
+
+
+def accepted(text: Text) -> list[bool]:
+    """For every emitted token whether it was drafted."""
+    return [place < one.accepted for one in text.decoded.rounds for place in range(len(one.emitted))]
+
+
+def characters(tokens: Sequence[int]) -> str:
+    """One character for each byte, so that texts stand below one another; what is not printable is a dot."""
+    return "".join(chr(token) if 32 <= token < 127 else "·" for token in tokens)
 
 
 def spans(text: Text) -> Iterator[tuple[str, Mark]]:

@@ -12,14 +12,16 @@ STYLE = """
   --rule-single: #767f87; --rule-sampler_match: #0072b2; --rule-naive_list: #dd9200; --rule-recursive: #009e73;
   --rule-recursive_without_replacement: #b5508c; --rule-k_seq: #d55e00; --rule-greedy: #4aa8de;
   --rule-spechub: #7a68c8; --rule-optimal: #c9a400;
-  --accepted: #d3ecdf; --corrected: #fbd9c4; --bonus: #d5e3fa; --target: transparent; }
+  --accepted: #d3ecdf; --corrected: #fbd9c4; --bonus: #d5e3fa; --target: transparent;
+  --cell-drafted: #3f9f7c; --cell-own: #b9dccd; --cell-moved: #f0b04e; --cell-other: #cf4a3f; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #15191d; --panel: #1d2328; --ink: #e7ebee; --muted: #a5b0b9; --grid: #363e46; --line: #3b444c;
   --good: #5fd0a3; --bad: #ff9187; --link: #84b9f5;
   --rule-single: #a3adb5; --rule-sampler_match: #56a8e0; --rule-naive_list: #f0b440; --rule-recursive: #35c79c;
   --rule-recursive_without_replacement: #e294c2; --rule-k_seq: #ff8d4a; --rule-greedy: #8fd0f5;
   --rule-spechub: #b3a5f0; --rule-optimal: #e8c93a;
-  --accepted: #1d4d3a; --corrected: #6b3517; --bonus: #23406e; --target: transparent; } }
+  --accepted: #1d4d3a; --corrected: #6b3517; --bonus: #23406e; --target: transparent;
+  --cell-drafted: #35a27a; --cell-own: #1f5443; --cell-moved: #c58a24; --cell-other: #d8604f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
@@ -52,6 +54,16 @@ mark { color: inherit; border-radius: 2px; padding: 1px 0; }
 mark.accepted { background: var(--accepted); } mark.corrected { background: var(--corrected); }
 mark.bonus { background: var(--bonus); } mark.target { background: var(--target); }
 mark.bonus, mark.corrected { font-weight: 700; }
+pre.lines { white-space: pre; overflow-wrap: normal; } .muted { color: var(--muted); }
+.keys { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin-bottom: .8rem; font-size: .88rem; }
+.key i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px;
+  vertical-align: -.06rem; }
+.cells .title { font: 600 13px system-ui, sans-serif; fill: var(--ink); }
+.cells .count { font: 11.5px system-ui, sans-serif; fill: var(--muted); }
+i.drafted { background: var(--cell-drafted); } path.drafted { fill: var(--cell-drafted); }
+i.own { background: var(--cell-own); } path.own { fill: var(--cell-own); }
+i.moved { background: var(--cell-moved); } path.moved { fill: var(--cell-moved); }
+i.other { background: var(--cell-other); } path.other { fill: var(--cell-other); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--link); }
 h3 { font-size: 1rem; margin: 1.3rem 0 .2rem; }
 @media print { details > * { display: block; } }

@@ -47,6 +47,7 @@ class Planted:
                     visible: Tensor | None, rows: Any) -> Tensor:  # fmt: skip
             if change is not None:
                 positions, visible = change(positions, places, visible)
+                positions = positions.clamp_max(self.context_length - 1)  # slots may lie beyond the last position
             return prepared(tokens, slots, positions, places, end, visible, rows)
 
         limits = {"vocabulary_size": self.vocabulary_size, "context_length": self.context_length}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from reference.demo.claims import Place
+from reference.demo.equality_section import equality_section
 from reference.demo.evidence import FALSE_ALARM, Estimate, Judgement
 from reference.demo.figures import draw
 from reference.demo.marks import spans
@@ -25,6 +26,7 @@ def html(story: Story) -> str:
     figures = draw(story)
     parts = [
         _head(story),
+        equality_section(story.equality, story.texts, story.settings),
         _decoders(story, figures["decoders"]),
         _samples(story),
         _chain(story, figures["chain"]) if story.places else "",

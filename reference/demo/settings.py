@@ -9,7 +9,7 @@ from reference.decode.options import check_count
 from reference.random import Keyed
 
 CHAIN_RULES = ("token_wise", "block")
-TREE_RULES = ("traversal",)
+TREE_RULES = ("recursive",)
 PATHS = (("optimal", 2, 1), ("optimal", 4, 1), ("optimal_paths", 2, None))
 """(rule, n, length of a path) of the decoders that draft n paths; None is the draft length of the chains."""
 
@@ -55,9 +55,9 @@ class Settings:
     """
 
     prompts: int = 36
-    max_tokens: int = 64
-    path_tokens: int = 32
-    equality_tokens: int = 32
+    max_tokens: int = 48
+    path_tokens: int = 24
+    equality_tokens: int = 20
     draft_length: int = 4
     seed: int = 0
     contexts: int = 16

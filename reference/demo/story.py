@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,18 @@ from reference.demo import claims, exact_laws, table
 from reference.demo.attained import Attained, attained
 from reference.demo.claims import Place
 from reference.demo.contexts import laws
-from reference.demo.decoding import Decoder, Summary, Text, decoders, paths_decoders, run, summaries
+from reference.demo.decoding import (
+    AUTOREGRESSIVE,
+    Decoder,
+    Summary,
+    Text,
+    coupled,
+    paths_decoders,
+    rejecting,
+    run,
+    summaries,
+)
+from reference.demo.equality import Equality, check
 from reference.demo.evidence import Judgement
 from reference.demo.exact_laws import Checked
 from reference.demo.provenance import provenance
@@ -24,7 +36,7 @@ from specmath.cli.progress import progress
 from specmath.comparison import Row
 from specmath.rules.laws import Program
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of ``specmath/schemas/demo.schema.json``."""
 
 TESTED = "chain/token_wise"
@@ -36,8 +48,9 @@ class Story:
     """Everything a run found; the report and the JSON object show the same numbers."""
 
     settings: Settings
-    texts: list[Text]
+    texts: dict[str, list[Text]]
     decoders: list[Summary]
+    equality: Equality
     acceptance: Judgement | None
     surprise: dict[str, Judgement]
     places: list[Place]
@@ -50,7 +63,7 @@ class Story:
     @property
     def failures(self) -> list[str]:
         """What did not hold, one line each; empty when every claim was borne out and every defect seen."""
-        found = []
+        found = self.equality.failures
         if self.acceptance is not None and not self.acceptance.passed:
             found.append(f"{TESTED}: accepted share {self.acceptance.observed:.4f}, {self.acceptance.expected:.4f} due")
         for name, one in self.surprise.items():
@@ -76,8 +89,9 @@ class Story:
             "failures": self.failures,
             "report": report,
             "settings": asdict(self.settings) | {"pair": None if folder is None else str(folder)},
-            "prompts": list(dict.fromkeys(text.prompt.id for text in self.texts)),
+            "prompts": [text.prompt.id for text in self.texts[AUTOREGRESSIVE]],
             "decoders": [asdict(one) for one in self.decoders],
+            "equality": self.equality.as_json(),
             "claims": [
                 *([{"claim": "acceptance", "decoder": TESTED, **_judged(self.acceptance)}] if self.acceptance else []),
                 *({"claim": "attained", "decoder": one.decoder, **_judged(one.judgement)} for one in self.attained),
@@ -114,16 +128,16 @@ def tell(
     settings: Settings,
     *,
     changed: dict[str, Program] | None = None,
-    models: Mapping[str, Decoder] | None = None,
+    decoders: Mapping[str, Decoder] | None = None,
     note: Callable[[str, float], None] | None = None,
 ) -> Story:
-    """Decode, judge, tabulate and enumerate.
+    """Decode, compare, judge, tabulate and enumerate.
 
-    ``changed`` (rule programs) and ``models`` (decoders by name) take planted defects; ``note(stage, seconds)`` is
-    called after every stage.
+    ``changed`` (rule programs) and ``decoders`` (by name) take planted defects; ``note(stage, seconds)`` is called after
+    every stage.
     """
     chosen = spread(settings.prompts)
-    own = decoders(pair, settings) | dict(models or {})
+    own = [(decoders or {}).get(one.name, one) for one in (*coupled(pair, settings), *rejecting(pair, settings))]
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -135,24 +149,31 @@ def tell(
             note(stage, seconds[stage])
 
     with timed("decode"):
-        texts = run(own, chosen, settings, watch=partial(progress, label="decode"))
+        made = run(pair.target, own, chosen, settings, watch=partial(progress, label="decode"))
+        by_name = {one.decoder.name: one.texts for one in made}
+    with timed("equality"):
+        unruled = [one for one in made if one.decoder.rule is None]
+        equality = check(unruled, pair, chosen, settings, watch=progress)
     with timed("laws"):
-        known = [
-            laws(pair.target, pair.draft, text.start, text.decoded.tokens, text.options)
-            for text in progress(texts, label="laws of the contexts")
-        ]
+        # Where texts are the same with all coupled decoders, one of them says it all.
+        told = {name: texts for name, texts in by_name.items() if name not in {o.decoder.name for o in unruled[1:]}}
+        read = iter(progress([text for texts in told.values() for text in texts], label="laws of the contexts"))
+        known = {
+            name: [
+                laws(pair.target, pair.draft, text.start, text.decoded.tokens, text.options)
+                for text in itertools.islice(read, len(texts))
+            ]
+            for name, texts in told.items()
+        }
     with timed("claims"):
-        of = {name: [i for i, text in enumerate(texts) if text.decoder == name] for name in own}
-        trials = list(claims.trials([texts[i] for i in of[TESTED]], [known[i] for i in of[TESTED]]))
-        surprise = {name: claims.surprise([texts[i] for i in at], [known[i] for i in at]) for name, at in of.items()}
+        trials = list(claims.trials(told[TESTED], known[TESTED]))
+        surprise = {name: claims.surprise(texts, known[name]) for name, texts in told.items()}
         reached = [
-            attained(one, [texts[i] for i in of[one.name]], [known[i] for i in of[one.name]])
-            for one in paths_decoders(settings.draft_length)
+            attained(one, told[one.name], known[one.name]) for one in paths_decoders(settings.draft_length)
         ]
     with timed("table"):
-        first = next(iter(of))
         rows = table.rows(
-            [known[i] for i in of[first]],
+            known[AUTOREGRESSIVE],
             settings,
             watch=lambda steps, total: progress(steps, total=total, label="acceptance table"),
         )
@@ -160,8 +181,9 @@ def tell(
         checked = exact_laws.check_all(watch=partial(progress, label="exact laws"), changed=changed)
     return Story(
         settings,
-        texts,
-        summaries(texts),
+        by_name,
+        summaries(made),
+        equality,
         claims.acceptance(trials) if trials else None,
         surprise,
         claims.by_place(trials) if trials else [],

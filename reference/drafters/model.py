@@ -105,8 +105,9 @@ class ModelDrafter:
     policy: Policy | None = None
 
     def __post_init__(self) -> None:
-        if self.drafts not in (None, "coupled"):
-            draft_laws.get(self.drafts)  # type: ignore[arg-type]
+        if self.drafts is not None and self.drafts != "coupled":
+            for n in self.branches:
+                draft_laws.get(self.drafts).check(n, self.model.vocabulary_size)
         if self.policy is not None and self.shape != "chain":
             raise ValueError("policy: given for a tree; allowed for chains, where one token decides about the next")
 

@@ -91,6 +91,11 @@ class TinyModel:
     def context_length(self) -> int:
         return self.network.config.max_position_embeddings
 
+    @property
+    def spare(self) -> int:
+        """Slots beyond the context, for nodes on trial."""
+        return self.prepared.context - self.context_length
+
     def early(self, layers: int) -> TinyModel:
         """The model's first ``layers`` layers with its norm and head, sharing every weight: a draft of its own kind.
 

@@ -72,21 +72,26 @@ class TextStream:
 
 
 def read_tokenizer(folder: str | Path) -> Tokenizer:
-    """The tokenizer in a folder, by ``transformers.AutoTokenizer``, and its stop ids.
+    """The tokenizer in a folder and its stop ids.
 
+    It is what tokenizer.json says; without that file ``transformers.AutoTokenizer`` makes one from what there is.
     Stop ids are ``eos_token_id`` (one or a list) of generation_config.json, else of config.json, else the tokenizer's.
     Raises FileNotFoundError for a folder without tokenizer, ValueError for one that cannot be read, and ``encode``
     raises ValueError for text that is not valid Unicode.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     home = Path(folder)
     if not any((home / name).is_file() for name in FILES):
         raise FileNotFoundError(f"{home}: no tokenizer ({', '.join(FILES[:3])}, ...); hand in prompts as token ids")
+    # By the model_type of config.json AutoTokenizer may put the steps of that family in place of those of the file
+    kind: Any = PreTrainedTokenizerFast if (home / "tokenizer.json").is_file() else AutoTokenizer
     try:
         with quiet():
-            inner: Any = AutoTokenizer.from_pretrained(home, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever the classes of tokenizers raise for broken files
+            inner: Any = kind.from_pretrained(home, local_files_only=True, trust_remote_code=False)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # each class of tokenizers has errors of its own for broken files
         raise ValueError(f"{home}: its tokenizer cannot be read ({' '.join(str(error).split())})") from None
     stop = _stop(home, inner)
 

@@ -76,6 +76,11 @@ class TransformersModel:
         """Number of layers."""
         return self._stored.layers
 
+    @property
+    def spare(self) -> int:
+        """Slots beyond the context, for nodes on trial."""
+        return self._size - self.context_length
+
     def early(self, layers: int) -> TransformersModel:
         """The model's first ``layers`` layers with its norm and head, sharing every weight: a draft of its own kind.
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from reference.cache.slots import Places, RowIndex, Slots
 from reference.models.llama import Llama, rotary_table
 from reference.numerics.attend import AttentionBudget, additive, attend
+from reference.numerics.exponential import exp
 from reference.numerics.grid import MANTISSA, power_of_two, row_grid
 from reference.numerics.registry import Arithmetic
 
@@ -159,5 +160,5 @@ class PreparedLlama:
         """silu(gate) up, from (-gate, -up) in an exact arithmetic: (-gate)(-up) / (1 + exp(-gate))."""
         gate, up = y.chunk(2, dim=-1)
         if self.arithmetic.exact:
-            return (gate * up).div_(gate.exp().add_(1.0))
+            return (gate * up).div_(exp(gate).add_(1.0))
         return F.silu(gate) * up

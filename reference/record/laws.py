@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.decode import Options
-from reference.models.protocol import LanguageModel
+from reference.models.protocol import LanguageModel, on_host
 
 CHUNK = 64
 """Tokens that are read at once: what bounds the logits in memory."""
@@ -55,7 +55,7 @@ def laws_along(
             for name, state in states.items():
                 logits = state.extend(text[first:stop])
                 if wanted:
-                    found[name] = options.laws(name, logits[wanted])
+                    found[name] = options.laws(name, on_host(logits[wanted]))
             if wanted:
                 yield Along(**found)
     finally:

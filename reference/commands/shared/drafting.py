@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from reference.commands.shared.choices import (
     ALLOWED,
@@ -72,6 +72,23 @@ class Drafting:
             return drafters.paths(model, sizes["n"], sizes["draft_length"], drafts=self.drafts)
         return drafters.chain(model, sizes["draft_length"], drafts=self.drafts)
 
+    @property
+    def beyond(self) -> int:
+        """Most nodes that a round has on trial beyond the depth of its tree: near the end of a context the tree becomes
+        less deep, but these need a place all the same."""
+        total, depth, _ = _nodes(self.kind, self.sizes)
+        return total - depth
+
+    def check_room(self, **models: Any) -> None:
+        """UsageError for a tree that will not fit beside a full context in the cache of one of the models."""
+        for name, model in models.items():
+            spare = getattr(model, "spare", None)
+            if spare is not None and self.beyond > spare:
+                raise UsageError(
+                    f"the tree has {self.beyond} nodes more than it is deep, and the cache of the {name} has room for "
+                    f"{spare}; allowed are smaller trees"
+                )
+
     def as_json(self) -> dict[str, Any]:
         """What a result tells of it: every option, null where it has no part; rule and law as they were chosen."""
         from reference.decode import Options
@@ -93,8 +110,11 @@ class Drafting:
 
 
 def _unread() -> LanguageModel:
-    """Stands where a model will: shapes and rules are checked before one is loaded."""
-    return cast("LanguageModel", None)
+    """Stands where a model will, with tokens for any drafts: shapes and rules are checked before one is loaded."""
+    from reference.models.protocol import UNBOUNDED
+    from reference.models.table import TableModel
+
+    return TableModel(lambda prefix: [1.0], UNBOUNDED)
 
 
 def choose(arguments: argparse.Namespace) -> Drafting:
@@ -185,15 +205,21 @@ def _levels(word: str) -> tuple[int, ...]:
     raise UsageError(f"--tree is {word!r}; allowed are children of each level, such as 3,2,1, or {BEST_FIRST}")
 
 
+def _nodes(kind: Kind, sizes: dict[str, Any]) -> tuple[int, int, str]:
+    """Most nodes of a draft in a cache, its depth, and the options that say so."""
+    if kind == "paths":
+        return sizes["n"] * sizes["draft_length"], sizes["draft_length"], "--n times --draft-length"
+    if kind == "levels":
+        return sum(accumulate(sizes["tree"], mul)), len(sizes["tree"]), "--tree"
+    if kind == "best_first":
+        read = sizes["depth"] * sizes["width"]
+        return max(sizes["nodes"], read), min(sizes["nodes"], sizes["depth"]), "--nodes, or --depth times --width,"
+    return sizes.get("draft_length", 0), sizes.get("draft_length", 0), "--draft-length"
+
+
 def _check_nodes(kind: Kind, sizes: dict[str, Any]) -> None:
     """UsageError for a draft that no cache has room for."""
-    total, what = sizes.get("draft_length", 0), "--draft-length"
-    if kind == "paths":
-        total, what = sizes["n"] * sizes["draft_length"], "--n times --draft-length"
-    elif kind == "levels":
-        total, what = sum(accumulate(sizes["tree"], mul)), "--tree"
-    elif kind == "best_first":
-        total, what = max(sizes["nodes"], sizes["depth"] * sizes["width"]), "--nodes, or --depth times --width,"
+    total, _, what = _nodes(kind, sizes)
     if total > LARGEST_TREE:
         raise UsageError(f"{what} makes {total} nodes a round; allowed are up to {LARGEST_TREE}")
 

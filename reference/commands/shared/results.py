@@ -33,19 +33,24 @@ def result(told: Mapping[str, Any], rounds: Sequence[Round], words: Words) -> di
     """The object of a finished text."""
     decoded = collect(rounds)
     kept = decoded.tokens[:-1] if decoded.stop_reason == "stop" else decoded.tokens
-    return {
-        **told,
+    found = {
         "text": words.decode(kept),
         "tokens": list(decoded.tokens),
         "stop_reason": decoded.stop_reason,
         "metrics": metrics.summary(rounds),
-        "rounds": [one.as_json() for one in rounds],
     }
+    return _between(told, found) | {"rounds": [one.as_json() for one in rounds]}
 
 
 def failure(told: Mapping[str, Any], failed: Failure) -> dict[str, Any]:
     """The object of a text that could not be finished."""
-    return {**told, "error": failed.error}
+    return _between(told, {"error": failed.error})
+
+
+def _between(told: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """What was found stands behind the prompt, before the options."""
+    last = ("options", "models")
+    return {name: told[name] for name in told if name not in last} | found | {name: told[name] for name in last}
 
 
 def summed_up(rounds: Sequence[Round]) -> str:

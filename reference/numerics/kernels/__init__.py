@@ -36,7 +36,9 @@ def _right(device: torch.device) -> bool:
 
     try:
         wrong = ", ".join(differing(device))
-    except Exception as error:  # no compiler, a GPU that Triton does not know, ...: whatever it is, there is another way
+    except (
+        Exception
+    ) as error:  # no compiler, a GPU that Triton does not know, ...: whatever it is, there is another way
         wrong = repr(error)
     if wrong:
         message = f"kernels: not usable on {device}, slower versions with the same results run: {wrong}"

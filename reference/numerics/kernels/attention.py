@@ -3,7 +3,8 @@
 The first pass finds the largest score of each part of the slots, the second adds up weights and weighted values, each
 part by a program of its own and all into one place. The sums are exact, so neither the parts nor the order in which
 they arrive can change a bit; nor can the slots of the keys, or how many queries there are.
-Shapes as in `attend`: B batch, H = G R heads, T queries, S slots, d width; the R T queries of a key-value head are rows.
+Shapes as in `attend`: B batch, H = G R heads, T queries, S slots, d width; the R T queries of a key-value head are its
+rows.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ PROGRAMS = 512
 
 @jit()
 def _scores(
-    Q, K, MASK, text, head, row, rows, slot, end, new, shared, width,
-    q_text, q_head, q_new, k_text, k_head, k_slot, m_text, m_new, MASKED: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    Q: tl.tensor, K: tl.tensor, MASK: tl.tensor, text: tl.tensor, head: tl.tensor, row: tl.tensor, rows: tl.tensor,
+    slot: tl.tensor, end: tl.tensor, new: tl.tensor, shared: tl.tensor, width: tl.tensor, q_text: tl.tensor,
+    q_head: tl.tensor, q_new: tl.tensor, k_text: tl.tensor, k_head: tl.tensor, k_slot: tl.tensor, m_text: tl.tensor,
+    m_new: tl.tensor, MASKED: tl.constexpr, WIDTH: tl.constexpr,
+) -> tl.tensor:  # fmt: skip
     """Exact products of a tile of rows and slots plus the mask, -inf beyond the last row and slot."""
     d = tl.arange(0, WIDTH)
     which = (head * shared + row // new).to(tl.int64)
@@ -44,10 +47,11 @@ def _scores(
 
 @jit("rows", "slots", "new", "part")
 def _peaks(
-    Q, K, MASK, PEAK, rows, slots, new, shared, width, part,
-    q_text, q_head, q_new, k_text, k_head, k_slot, m_text, m_new,
-    HEADS: tl.constexpr, MASKED: tl.constexpr, WIDTH: tl.constexpr, TALL: tl.constexpr, LONG: tl.constexpr,
-):  # fmt: skip
+    Q: tl.tensor, K: tl.tensor, MASK: tl.tensor, PEAK: tl.tensor, rows: tl.tensor, slots: tl.tensor, new: tl.tensor,
+    shared: tl.tensor, width: tl.tensor, part: tl.tensor, q_text: tl.tensor, q_head: tl.tensor, q_new: tl.tensor,
+    k_text: tl.tensor, k_head: tl.tensor, k_slot: tl.tensor, m_text: tl.tensor, m_new: tl.tensor, HEADS: tl.constexpr,
+    MASKED: tl.constexpr, WIDTH: tl.constexpr, TALL: tl.constexpr, LONG: tl.constexpr,
+) -> None:  # fmt: skip
     """Largest score of each row among the slots of one part: PEAK (B G, parts, R T)."""
     pair = tl.program_id(0).to(tl.int64)
     text, head = pair // HEADS, pair % HEADS
@@ -66,13 +70,14 @@ def _peaks(
 
 @jit("rows", "slots", "new", "part")
 def _mix(
-    Q, K, V, MASK, PEAK, SUMS, rows, slots, new, shared, width, wide, part,
-    q_text, q_head, q_new, k_text, k_head, k_slot, v_text, v_head, v_slot, m_text, m_new,
-    HEADS: tl.constexpr, MASKED: tl.constexpr, WIDTH: tl.constexpr, WIDE: tl.constexpr,
-    TALL: tl.constexpr, LONG: tl.constexpr, PULL: tl.constexpr,
-    FARTHEST: tl.constexpr, SQUARE: tl.constexpr, LINEAR: tl.constexpr, CONSTANT: tl.constexpr,
+    Q: tl.tensor, K: tl.tensor, V: tl.tensor, MASK: tl.tensor, PEAK: tl.tensor, SUMS: tl.tensor, rows: tl.tensor,
+    slots: tl.tensor, new: tl.tensor, shared: tl.tensor, width: tl.tensor, wide: tl.tensor, part: tl.tensor,
+    q_text: tl.tensor, q_head: tl.tensor, q_new: tl.tensor, k_text: tl.tensor, k_head: tl.tensor, k_slot: tl.tensor,
+    v_text: tl.tensor, v_head: tl.tensor, v_slot: tl.tensor, m_text: tl.tensor, m_new: tl.tensor, HEADS: tl.constexpr,
+    MASKED: tl.constexpr, WIDTH: tl.constexpr, WIDE: tl.constexpr, TALL: tl.constexpr, LONG: tl.constexpr,
+    PULL: tl.constexpr, FARTHEST: tl.constexpr, SQUARE: tl.constexpr, LINEAR: tl.constexpr, CONSTANT: tl.constexpr,
     SQUARINGS: tl.constexpr,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Adds one part's weighted values and weights to SUMS (B G, R T, wide + 1)."""
     pair = tl.program_id(0).to(tl.int64)
     text, head = pair // HEADS, pair % HEADS
@@ -113,8 +118,8 @@ def attend(
     """Mixed values (B, H, T, d') of operands on their grids, as `reference.numerics.attend.attend` gives them.
 
     ``mask`` is float64 and added to the scores, (T, S) or (B, 1, T, S); weights are rounded to multiples of 2^-bits.
-    ``part`` slots go to one program (default: so that there are enough of them), ``long`` of them at a time (default: what
-    the fast memory of every GPU holds for widths to 256); neither changes a bit.
+    ``part`` slots go to one program (default: so that there are enough of them), ``long`` of them at a time (default:
+    what the fast memory of every GPU holds for widths to 256); neither changes a bit.
     """
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     texts, all_heads, new, width = query.shape

@@ -22,13 +22,9 @@ CONSTANTS: dict[str, Any] = {
 
 @jit()
 def power(
-    x,
-    FARTHEST: tl.constexpr,
-    SQUARE: tl.constexpr,
-    LINEAR: tl.constexpr,
-    CONSTANT: tl.constexpr,
+    x: tl.tensor, FARTHEST: tl.constexpr, SQUARE: tl.constexpr, LINEAR: tl.constexpr, CONSTANT: tl.constexpr,
     SQUARINGS: tl.constexpr,
-):
+) -> tl.tensor:  # fmt: skip
     """exp(x) of a float64 block, each operation rounded by itself."""
     x = tl.where(x < -FARTHEST, -FARTHEST, x)  # comparisons, because minimum and maximum lose NaN
     x = tl.where(x > FARTHEST, FARTHEST, x)
@@ -36,22 +32,16 @@ def power(
     b = (z * SQUARE + LINEAR) * x
     a = z + CONSTANT
     y = (a + b) / (a - b)
-    for _ in tl.static_range(SQUARINGS):
+    for _ in tl.static_range(SQUARINGS):  # pyright: ignore[reportGeneralTypeIssues]
         y = y * y
     return y
 
 
 @jit("count")
 def _exp(
-    X,
-    count,
-    BLOCK: tl.constexpr,
-    FARTHEST: tl.constexpr,
-    SQUARE: tl.constexpr,
-    LINEAR: tl.constexpr,
-    CONSTANT: tl.constexpr,
-    SQUARINGS: tl.constexpr,
-):
+    X: tl.tensor, count: tl.tensor, BLOCK: tl.constexpr, FARTHEST: tl.constexpr, SQUARE: tl.constexpr,
+    LINEAR: tl.constexpr, CONSTANT: tl.constexpr, SQUARINGS: tl.constexpr,
+) -> None:  # fmt: skip
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(X + index, mask=index < count, other=0.0)
     tl.store(X + index, power(x, FARTHEST, SQUARE, LINEAR, CONSTANT, SQUARINGS), mask=index < count)

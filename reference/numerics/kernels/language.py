@@ -9,7 +9,7 @@ try:
     import triton.language as tl
 
     def jit(*varying: str) -> Any:
-        """`triton.jit`; no code is compiled for special values of the arguments named, which change from call to call."""
+        """`triton.jit`; arguments named change from call to call: no code is compiled for special values of them."""
         return triton.jit(do_not_specialize=list(varying))
 
 except ImportError:  # `usable` says no then, and nothing here is called; but tools that import every module may pass

@@ -1,4 +1,4 @@
-"""Every uniform of a round with n paths is used once; and rounds that cannot draft what the rule needs."""
+"""The real draws and rules use every uniform of a round once; and rounds that cannot draft what a rule needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from reference import decode
+from reference import decode, drafters
 from reference.models.table import TableModel
 from reference.random import Stream
 from specmath import rules
@@ -37,22 +37,19 @@ def told_apart(rule: str, length: int, drafts: str = "iid") -> tuple[list[Key], 
 
     def step(target, draft, tokens, points, *rest, **options):
         judged.extend(points.tolist())
-        return law.step(target, draft, tokens, points, *rest, **options)
+        return law.under(drafts).step(target, draft, tokens, points, *rest, **options)
 
-    stream = decode.paths_rounds(
-        even,
+    stream = decode.stream(
         even,
         PROMPT,
-        n=N,
-        draft_length=length,
-        drafts=drafts,
-        rule=dataclasses.replace(law, step=step),
+        drafter=drafters.paths(even, N, length, drafts=drafts),
+        rule=dataclasses.replace(law.under(drafts), step=step),
         options=decode.Options(max_tokens=length + 2),
         uniforms=uniforms,
     )
     first = next(iter(stream))
     assert len(first.drafted) == N * length, "the text leaves room for all paths"
-    tokens = [token for node, token in enumerate(first.drafted) if drafts == "iid" or node % length]
+    tokens = [token for node, token in enumerate(first.drafted) if drafts == "iid" or node >= N]  # level by level
     bonus = [first.emitted[-1]] if law.layout == "node" and first.accepted else []
     return [keys[token] for token in tokens], [keys[int(u * SIZE)] for u in judged], [keys[token] for token in bonus]
 
@@ -93,7 +90,7 @@ def test_a_draft_with_one_possible_token(rule: str, drafts: str, n: int) -> None
     from the target. A rule for any number of i.i.d. drafts judges the same token twice."""
     target = TableModel(lambda prefix: [Fraction(1, 3)] * 3, 3)
     options = decode.Options(max_tokens=6)
-    found = decode.paths(target, one_hot(3), PROMPT, n=n, drafts=drafts, rule=rule, options=options)
+    found = decode.tree(target, one_hot(3), PROMPT, shape=(n,), drafts=drafts, rule=rule, options=options)
     sizes = {len(one.drafted) for one in found.rounds if one.stop_reason is None}
     assert sizes == ({0} if rule == "spechub" else {n})
     assert len(found.tokens) == 6
@@ -106,8 +103,8 @@ def test_a_rule_for_pairs_is_never_handed_fewer() -> None:
     pairs = dataclasses.replace(rules.get("recursive_without_replacement"), at_least=2)
     target = TableModel(lambda prefix: [Fraction(1, 3)] * 3, 3)
     options = decode.Options(max_tokens=4)
-    arguments = {"n": 2, "drafts": "without_replacement", "options": options}
-    found = decode.paths(target, one_hot(3), PROMPT, rule=pairs, **arguments)
+    arguments = {"shape": (2,), "drafts": "without_replacement", "options": options}
+    found = decode.tree(target, one_hot(3), PROMPT, rule=pairs, **arguments)
     assert [one.drafted for one in found.rounds] == [()] * 4
-    any_number = decode.paths(target, one_hot(3), PROMPT, rule="recursive_without_replacement", **arguments)
+    any_number = decode.tree(target, one_hot(3), PROMPT, rule="recursive_without_replacement", **arguments)
     assert {len(one.drafted) for one in any_number.rounds if one.stop_reason is None} == {1}

@@ -1,0 +1,1 @@
+"""The drafters of `reference`: their trees, their candidates, their policies."""
