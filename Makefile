@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ONE_THREAD := OMP_NUM_THREADS=1
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees bench-decode gpu train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,6 +51,12 @@ bench-trees: $(VENV)/.test-ready  ## accepted tokens of the tree rules, against 
 
 bench-arithmetic: $(VENV)/.demo-ready  ## what order-independent arithmetic costs, and how close it is to float32
 	$(BIN)/python benchmarks/arithmetic.py
+
+bench-decode: $(VENV)/.test-ready  ## decoders against plain decoding, transformers and native arithmetic; keeps the numbers
+	$(BIN)/python -m benchmarks.decode --write benchmarks/results
+
+gpu: $(if $(GPU_PYTHON),,$(VENV)/.test-ready)  ## all CUDA evidence in less than 8 minutes; keeps benchmarks/results/gpu.json
+	$(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py
 
 train: $(VENV)/.demo-ready  ## train the shipped pair again, on this Python's library
 	$(BIN)/python -m reference.pair.train

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import decode_equal, decode_limits, decode_report, decode_speed
+from benchmarks import decode_equal, decode_goals, decode_limits, decode_report, decode_speed
 from benchmarks.decode_turns import say
 
 ROOT = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: all")
     parser.add_argument("--repetitions", type=int, default=3, help="of every turn (default 3)")
     parser.add_argument("--prompts", type=int, default=1000, help="of the equality table (default 1000)")
-    parser.add_argument("--tokens", type=int, default=32, help="of each text in the equality table (default 32)")
+    parser.add_argument("--tokens", type=int, default=16, help="of each text in the equality table (default 16)")
     parser.add_argument("--workers", type=int, default=2, help="processes for the equality table (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch while speed is measured (default 1)")
     parser.add_argument(
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text)
     if options.write is not None:
         options.write.mkdir(parents=True, exist_ok=True)
-        record = {"made": made, **found, "goals": [goal.as_json() for goal in decode_report.goals(found)]}
+        record = {"made": made, **found, "goals": [goal.as_json() for goal in decode_goals.goals(found)]}
         (options.write / "decode.json").write_text(json.dumps(record, indent=1) + "\n")
         (options.write / "decode.txt").write_text(text + "\n")
 

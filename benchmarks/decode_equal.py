@@ -36,12 +36,12 @@ class Size:
     """How many prompts, tokens of each, and prompts of a unit."""
 
     prompts: int = 1000
-    tokens: int = 32
+    tokens: int = 16
     unit: int = 50
 
     @classmethod
     def quick(cls) -> Size:
-        return cls(2, 3, 2)
+        return cls(2, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _drafters(models: Models) -> dict[str, Drafter | None]:
 
 @torch.no_grad()
 def _ours(family: Family, jobs: Sequence[Job], tokens: int) -> dict[str, Texts]:
-    """One text at a time; and all side by side, where the rows draft in turn nothing, a chain, a tree and best-first."""
+    """One text at a time; and side by side, where the rows draft in turn nothing, a chain, a tree and best-first."""
     models = _models(family.name)
     ways = _drafters(models)
     found: dict[str, Texts] = {

@@ -33,15 +33,14 @@ READ = (1, 4, 8)
 def exactness(sizes: Sizes) -> dict[str, Any]:
     """Time of exact arithmetic over that of native: in a call on T tokens and in autoregressive decoding, for the pair
     and for 6 layers of 512 with random weights; and how far each arithmetic is from float32."""
-    quick = sizes.repetitions == 1
+    quick = sizes.quickly
     generator = torch.Generator().manual_seed(1)
-    models = {
-        "pair": (pair.load().target.network, calls.held_out(2 if quick else 16, 64 if quick else 256)),
-        "wide": (calls.wide(), torch.randint(8192, (1, 64) if quick else (2, 256), generator=generator)),
-    }
+    models = {"pair": (pair.load().target.network, calls.held_out(1 if quick else 16, 32 if quick else 256))}
+    if not quick:
+        models["wide"] = calls.wide(), torch.randint(8192, (2, 256), generator=generator)
     found: dict[str, Any] = {}
     for label, (network, windows) in models.items():
-        text = windows[:1].repeat(1, 5)[:, : calls.PREFIX + max(READ)]
+        text = windows[:1].repeat(1, 7)[:, : calls.PREFIX + max(READ)]
         players: dict[str, Play] = {}
         for name, step in calls.steps(network, text).items():
             for new in READ:
@@ -50,7 +49,7 @@ def exactness(sizes: Sizes) -> dict[str, Any]:
             target = Counted(TinyModel(network, name))
             players[f"{name}, {PLAIN}"] = ours(target, None, "greedy", 2 if quick else 24)
         jobs = texts.shipped(0, 2) if label == "pair" else [Job(tuple(windows[0, :32].tolist()), 0)]
-        turns = take_turns(f"exactness, {label}", players, dict.fromkeys(players, [jobs]), 1 if quick else 9)
+        turns = take_turns(f"exactness, {label}", players, {key: [jobs] for key in players}, 1 if quick else 9)
         kinds = [*(f"call on {new}" for new in READ), PLAIN]
         found[label] = {
             "cost": {
@@ -104,7 +103,7 @@ def _multiply(matrices: Sequence[torch.Tensor], rows: int) -> Callable[[], None]
 
 def roofline(sizes: Sizes) -> dict[str, Any]:
     """One thread. Bandwidth in GB/s, arithmetic in G operations/s (a product and a sum are two), times in ms."""
-    repetitions = 2 if sizes.repetitions == 1 else 15
+    repetitions, size = (1, 64) if sizes.quickly else (15, 1024)
     one = torch.ones(1)
     found: dict[str, Any] = {"library call (us)": _short(1e6 * least(lambda: one.add_(1.0), repetitions, 200))}
     for name, kind in (("exact64", torch.float64), ("int8", torch.int8), ("native", torch.float32)):
@@ -112,11 +111,10 @@ def roofline(sizes: Sizes) -> dict[str, Any]:
         matrices = products(prepared)
         kind = matrices[0].dtype if name == "int8" else kind
         step = calls.steps(pair.load().target.network, calls.held_out(1, calls.PREFIX + max(READ)), [name])[name]
-        large = 256 if sizes.repetitions == 1 else 4096
-        wide = torch.ones(large, 4096, dtype=kind)
+        wide = torch.ones(4 * size, 4096, dtype=kind)
         read = least(_multiply([wide], 1), repetitions)
-        square = torch.ones(1024, 1024, dtype=kind)
-        arithmetic = 2 * 1024**3 / least(_multiply([square], 1024), repetitions) / 1e9
+        square = torch.ones(size, size, dtype=kind)
+        arithmetic = 2 * size**3 / least(_multiply([square], size), repetitions) / 1e9
         weights = sum(matrix.nbytes for matrix in matrices)
         row: dict[str, Any] = {
             "bytes of weights (MB)": _short(weights / 1e6),
@@ -125,7 +123,7 @@ def roofline(sizes: Sizes) -> dict[str, Any]:
         }
         for new in READ:
             operations = 2 * new * sum(matrix.numel() for matrix in matrices)
-            count, share = _library_calls(step, new)
+            count, share = _library_calls(step, new, 1 if sizes.quickly else CALLS)
             row[f"call on {new}"] = {
                 "reading the weights (ms)": _short(1e3 * weights / (wide.nbytes / read)),
                 "arithmetic (ms)": _short(1e3 * operations / (arithmetic * 1e9)),
@@ -138,11 +136,12 @@ def roofline(sizes: Sizes) -> dict[str, Any]:
     return found
 
 
-def _library_calls(step: Callable[[int], object], new: int) -> tuple[int, float]:
+def _library_calls(step: Callable[[int], object], new: int, times: int) -> tuple[int, float]:
     """Operations that a call asks the library for, and the share of time inside matrix products."""
     step(new)
     with profile(activities=[ProfilerActivity.CPU]) as record:
-        step(new)
+        for _ in range(times):
+            step(new)
     rows = record.key_averages()
     spent = {row.key.removeprefix("aten::"): row.self_cpu_time_total for row in rows}
     count = sum(1 for event in record.events() or () if event.cpu_parent is None)
@@ -150,13 +149,13 @@ def _library_calls(step: Callable[[int], object], new: int) -> tuple[int, float]
         spent.get(name, 0.0)
         for name in ("mm", "bmm", "_int_mm", "addmm", "_scaled_dot_product_flash_attention_for_cpu")
     )
-    return count, inside / sum(spent.values())
+    return count // times, inside / sum(spent.values())
 
 
 def rounds(searched: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
     """Where the time of a round goes: the target's passes, the draft's, and the host. Least of several runs."""
     found: dict[str, Any] = {}
-    jobs = texts.shipped(0, sizes.search_prompts)
+    jobs = texts.shipped(0, min(2, sizes.search_prompts))
     for name in ARITHMETICS:
         for mode in ("greedy", "coupled", "rejection"):
             for kind in (PLAIN, *(searched[mode]["best"][kind] for kind in ("chain", "tree"))):
@@ -164,13 +163,14 @@ def rounds(searched: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
                 drafter = None if kind == PLAIN else DRAFTING[kind](models)
                 play = ours(models.target, drafter, mode, sizes.search_tokens)
                 best: dict[str, float] = {}
-                for _ in range(sizes.repetitions + 1):
-                    models.target.seconds = models.draft.seconds = 0.0
+                for _ in range(sizes.repetitions):
+                    models.target.seconds = models.draft.seconds = models.native.seconds = 0.0
                     begun = time.perf_counter()
                     played = play(jobs)
                     total = time.perf_counter() - begun
                     if not best or total < best["total"]:
-                        best = {"total": total, "target": models.target.seconds, "draft": models.draft.seconds}
+                        best = {"total": total, "target": models.target.seconds}
+                        best["draft"] = models.draft.seconds + models.native.seconds
                         best["rounds"] = played.calls
                 each = 1e3 / best["rounds"]
                 found[f"{name}, {mode}, {kind}"] = {

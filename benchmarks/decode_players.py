@@ -91,15 +91,16 @@ class Counted:
 
 @dataclass(frozen=True)
 class Models:
-    """The shipped pair in one arithmetic, counted."""
+    """The shipped pair in one arithmetic, counted, and its draft in native: no draft changes coupled text."""
 
     target: Counted
     draft: Counted
+    native: Counted
 
     @classmethod
     def load(cls, arithmetic: str) -> Models:
         models = pair.load(arithmetic=arithmetic)
-        return cls(Counted(models.target), Counted(models.draft))
+        return cls(Counted(models.target), Counted(models.draft), Counted(TinyModel(models.draft.network, "native")))
 
 
 def options(mode: str, tokens: int, number: int) -> decode.Options:
@@ -178,9 +179,8 @@ class Peer:
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        self.target, self.draft = (
-            LlamaForCausalLM.from_pretrained(home / part, dtype=dtype).eval() for part in ("target", "draft")
-        )
+        loaded: list[Any] = [LlamaForCausalLM.from_pretrained(home / part, dtype=dtype) for part in ("target", "draft")]
+        self.target, self.draft = (model.eval() for model in loaded)
         self.passes = 0
         self.target.register_forward_pre_hook(self._count)
 

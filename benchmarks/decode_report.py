@@ -1,88 +1,11 @@
-"""Tables of `make bench-decode`, and each goal: measured, wanted, met or not, and what limits it if not."""
+"""Tables of `make bench-decode`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.decode_speed import PLAIN
-
-
-@dataclass(frozen=True)
-class Goal:
-    """``measured`` must be at least (or at most) ``goal``; ``limit`` names the part of the results that says why not."""
-
-    what: str
-    measured: float
-    spread: str
-    goal: float
-    at_least: bool
-    limit: str
-
-    @property
-    def met(self) -> bool:
-        return self.measured >= self.goal if self.at_least else self.measured <= self.goal
-
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "met": self.met}
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        verdict = "met" if self.met else f"NOT MET; {self.limit}"
-        return f"{self.what}: {self.measured:.2f} ({self.spread}), goal {sign} {self.goal}: {verdict}"
-
-
-def _goal(what: str, ratio: dict[str, Any], goal: float, limit: str, *, at_least: bool = True) -> Goal:
-    spread = f"{ratio['least']:.2f} to {ratio['most']:.2f}, by CPU time {ratio['cpu']:.2f}"
-    return Goal(what, ratio["wall"], spread, goal, at_least, limit)
-
-
-def goals(found: dict[str, Any]) -> Iterator[Goal]:
-    """All goals of the sections that were measured."""
-    if "compared" in found:
-        yield from _drafted(found)
-    if "batched" in found:
-        yield from _batched(found)
-    for label, name, goal in (
-        ("pair", "exact64", 2.5),
-        ("pair", "int8", 1.7),
-        ("wide", "exact64", 2.0),
-        ("wide", "int8", 1.2),
-    ):
-        for kind, ratio in found.get("exactness", {}).get(label, {}).get("cost", {}).get(name, {}).items():
-            yield _goal(f"cost of exactness, {label}, {name}, {kind}", ratio, goal, "see the roofline", at_least=False)
-
-
-def _drafted(found: dict[str, Any]) -> Iterator[Goal]:
-    for mode, section in found["compared"].items():
-        players = section["players"]
-        for name in ("exact64", "int8", "native"):
-            own = {k: row["ratio"] for k, row in players.items() if k.startswith(f"{name}, ") and "ratio" in row}
-            best = max(own, key=lambda k: own[k]["wall"])
-            yield _goal(f"{mode}: {best}, to {PLAIN}", own[best], 1.5, f"see the rounds of {name}, {mode}")
-        for peer, rows in section["against transformers"].items():
-            if "assisted" in peer:
-                for name in ("exact64", "int8", "native"):
-                    own = {k: row for k, row in rows.items() if k.startswith(f"{name}, ")}
-                    best = max(own, key=lambda k: own[k]["wall"])
-                    yield _goal(
-                        f"{mode}: {best}, to {peer}", own[best], 1.5, "see the roofline and the cost of exactness"
-                    )
-
-
-def _batched(found: dict[str, Any]) -> Iterator[Goal]:
-    section = found["batched"]
-    for name in ("exact64", "int8", "native"):
-        for kind in (PLAIN, section["chain"]):
-            row = section["players"].get(f"{name}, {kind}, batch 8")
-            if row is not None:
-                yield _goal(f"{name}, {kind}, batch 8 to batch 1", row["ratio"], 3.0, "see the roofline: a call on 8")
-    ratio = section["to one text at a time"].get(f"exact64, {section['chain']}, batch 8")
-    if ratio is not None:
-        yield _goal(
-            f"exact64, {section['chain']}, batch 8 to {PLAIN} batch 1", ratio, 3.0, "see the roofline: a call on 8"
-        )
+from benchmarks.decode_goals import goals
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

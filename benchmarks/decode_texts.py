@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,15 +21,18 @@ def shipped(start: int, stop: int) -> list[Job]:
     return [Job(tuple(pair.encode(one.prompt)), number) for number, one in enumerate(found, start=start)]
 
 
-def many(count: int) -> list[Job]:
+@functools.cache
+def many(count: int) -> tuple[Job, ...]:
     """All shipped prompts, then pieces of held-out text at even distances, ``count`` in all."""
     jobs = shipped(0, count)
+    if len(jobs) == count:
+        return tuple(jobs)
     text = corpus.tokens([document for document in corpus.documents() if document.held_out])
     starts = np.linspace(0, len(text) - SHORTEST - LENGTHS, count - len(jobs) + 1, dtype=np.int64)[:-1]
     for number, start in enumerate(starts, start=len(jobs)):
         piece = text[start : start + SHORTEST + 10 * number % LENGTHS]  # 10 and 57 have no common factor
         jobs.append(Job((corpus.END, *(int(byte) for byte in piece)), number))
-    return jobs
+    return tuple(jobs)
 
 
 def singly(jobs: Sequence[Job]) -> list[list[Job]]:

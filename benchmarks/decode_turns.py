@@ -91,7 +91,7 @@ def take_turns(
     turns: list[Turn] = []
     names = list(players)
     for name, play in players.items():  # lazy set-up and cold caches are nobody's time
-        play(blocks[name][0])
+        play(blocks[name][0][:1])
     count = max(len(own) for own in blocks.values())
     collecting = gc.isenabled()
     gc.disable()

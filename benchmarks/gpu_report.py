@@ -25,11 +25,13 @@ def goals(sections: dict[str, Any]) -> list[dict[str, Any]]:
         note("hashes of logits that differ", different if rows else None, 0, bool(rows) and not different)
     if "speed" in sections:
         found = result(sections, "speed")
-        native = {name: row for name, row in found.items() if name.endswith("native batch 1")}
-        for name, row in native.items():
-            model = name.split()[0]
+        for name, row in found.items():
+            model, label = name.split()[0], name.partition(" ")[2]
+            if label != "native batch 1" or "error" in row:
+                continue
             for arithmetic in ("int8", "exact64"):
                 own = found.get(f"{model} {arithmetic} batch 1")
+                own = None if own is None or "error" in own else own
                 best = (
                     max((c["speed-up"] for c in own["chains"] if c["agreement"] == AGREEMENT), default=None)
                     if own
@@ -61,11 +63,16 @@ def table(made: dict[str, Any]) -> Iterator[str]:
         for failure in tests["failures"]:
             yield f"  failed: {failure['test']}"
     for name, row in result(sections, "logits").items():
-        equal = "equal" if row["equal"] else "not equal"
-        yield f"  logits, {name}: CPU and device {equal}, {row['equal rows']} of {row['rows']} rows, difference at most " \
-            f"{row['largest difference']:.1e}"  # fmt: skip
+        different = len(set(row["hashes"].values()))
+        yield (
+            f"  logits, {name}: {different} hash{'es' * (different > 1)} of CPU, device, chunks and batch; "
+            f"{row['equal rows']} of {row['rows']} rows as on the CPU, "
+            f"difference at most {row['largest difference']:.1e}"
+        )
     yield from _speed(result(sections, "speed"))
     for name, rows in result(sections, "pair").items():
+        if name == "left out":
+            continue
         yield f"  shipped pair, {name}: " + "; ".join(
             f"{kind} {row['tokens a second']:.0f}/s x{row['speed-up']:.2f}" for kind, row in rows.items()
         )
@@ -80,9 +87,13 @@ def table(made: dict[str, Any]) -> Iterator[str]:
 def _speed(found: dict[str, Any]) -> Iterator[str]:
     if "bytes per second" in found:
         yield f"\nspeed with CUDA graphs; a copy moves {found['bytes per second'] / 1e9:.0f} GB/s"
-        yield f"  {'model':24}{'ms/token':>9}{'no graphs':>10}{'roofline':>9}{'GB':>6}   speed-up (tokens a round) by agreement"
+        yield f"  {'':24}{'ms/token':>9}{'no graphs':>10}{'roofline':>9}{'GB':>6}"
+        yield "  and below: agreement: speed-up (tokens a round)"
     for name, row in found.items():
         if not isinstance(row, dict):
+            continue
+        if "error" in row:
+            yield f"  {name:24}failed: {row['error']}"
             continue
         eager, memory = row.get("without graphs, ms a token"), row.get("peak memory")
         yield (

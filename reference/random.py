@@ -95,7 +95,8 @@ def uniforms(seed: int, request: int, position: int, stream: int, count: int) ->
 def uniform_rows(seed: int, request: int, first: int, many: int, stream: int, count: int) -> NDArray[np.float64]:
     """`uniforms` of ``many`` positions from ``first`` on, (many, count): one pass of the generator for all of them."""
     key, text = _check("seed", seed, 64), _check("request", request, 32)
-    _check("position", first, 32), _check("position", first + many - 1, 32)
+    for place in (first, first + many - 1):
+        _check("position", place, 32)
     places = np.arange(first, first + many, dtype=np.int64)[:, None]
     blocks = np.arange(-(-_check("count", count, 32) // 2), dtype=np.int64)
     a, b, c, d = np.broadcast_arrays(*philox((blocks, places, int(stream), text), (key & MASK, key >> 32)))

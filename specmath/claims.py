@@ -195,6 +195,18 @@ _IDENTITIES = [
         "proof in docs/theory/optimal_coupling.md",
     ),
     Claim(
+        "equivalence/coupled",
+        "With an order-independent arithmetic a coupled text, its log-probabilities, and the keys, values and logits "
+        "behind it have the bits of plain decoding, whatever the drafter, tree, batch or interruption; and its tokens "
+        "follow the target's law.",
+        "daliri2024coupling; proof in docs/theory/equivalence.md",
+    ),
+    Claim(
+        "equivalence/rejection",
+        "Under rejection the text that the decoder emits follows the target's law.",
+        "leviathan2023fast, Appendix A.1; proof in docs/theory/contract.md",
+    ),
+    Claim(
         "coupling/uniform-scores",
         "The scores of the swap coupling are uniform: partners have equal needs before them.",
         "proof in docs/theory/optimal_coupling.md",

@@ -168,8 +168,8 @@ def test_a_static_tree_is_the_same_layout(lengths: list[int], parents: tuple[int
         slots = torch.arange(slots.start, slots.stop).expand(rows, -1)
     assert torch.equal(places, slots)
     assert visible.shape == (rows, 1, len(parents), size)
-    assert expected.visible is not None
-    assert torch.equal(visible[..., : expected.end], expected.visible)
+    seen = torch.ones(len(parents), expected.end, dtype=torch.bool) if expected.visible is None else expected.visible
+    assert torch.equal(visible[..., : expected.end], seen.expand(rows, 1, -1, -1))
     assert not visible[..., expected.end :].any()
 
 

@@ -58,7 +58,7 @@ def bisected_law(run: Callable[[Scripted], Hashable], *, key: Key = by_round, gr
         for (low, seen), (high, other) in pairwise(zip(points, views, strict=True)):
             if seen == other:
                 continue
-            while high - low > 2.0**-40:
+            while high - low > 2.0**-34:
                 middle = (low + high) / 2
                 low, high = (middle, high) if view(middle) == seen else (low, middle)
             edge = (low + high) / 2

@@ -16,6 +16,7 @@ from reference import decode, pair
 from reference.cache import slots as slots_module
 from reference.decode import Options
 from reference.decode import fixed as module
+from reference.decode import fixed_script as script_module
 from reference.decode import fixed_tree as tree_module
 from reference.decode.fixed import FixedRounds, Script, fixed
 from reference.drafters import Tree, branching, chain_of
@@ -76,10 +77,12 @@ def test_scripts_agree_as_often_as_they_say(agreement: float) -> None:
     assert not off_script(module, agreement)
 
 
-def test_scripts_of_the_wrong_place_are_caught() -> None:
-    defect = planted("right = truth.gather(1, place.clamp", "right = truth.gather(1, (place + 1).clamp")
-    assert off_script(defect, 0.6)
-    assert off_script(planted("< self.agreement, right", "> self.agreement, right"), 0.6)
+def test_scripts_of_the_wrong_place_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "self._script.at(self.lengths + depth)"
+    assert off_script(planted(place, place.replace("depth", "depth + 1")), 0.6)
+    other = planted("self._coins < agreement", "self._coins > agreement", script_module)
+    monkeypatch.setattr(module, "ScriptedTokens", other.ScriptedTokens)
+    assert off_script(module, 0.6)
 
 
 @functools.cache
@@ -191,12 +194,18 @@ OTHER = networks.model("draft", "ties", "exact64")
         ({"tree": Tree((-1,) * 80)}, "tree: 87 slots are needed; the model was prepared for 80"),
         ({"tree": Tree((-1, -1)), "script": Script(torch.ones(2, 9), 0.5)}, "script: given without a chain"),
         ({"script": Script(torch.ones(3, 9).long(), 0.5)}, r"script: truth has shape \(3, 9\); allowed is \(2, S\)"),
+        ({"script": Script(torch.ones(2, 9).long(), 1.5)}, "agreement is 1.5; allowed are numbers from 0 to 1"),
         ({"every": 0}, "every is 0; allowed are whole numbers >= 1"),
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fixed(**arguments(**changes))
+
+
+def test_agreement_without_a_script() -> None:
+    with pytest.raises(ValueError, match="agreement: these rounds have no script"):
+        FixedRounds(**arguments()).agree(0.5)
 
 
 def test_devices_and_graphs_that_are_not_there() -> None:

@@ -6,7 +6,9 @@ by operation (`fixed_replay`), must go on where the one before it stopped.
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from proofs_tests.decode.fixed_replay import Replayed, Tape, on_meta
 from reference.decode import Options
 from reference.decode import fixed as module
 from reference.decode.fixed import PERSISTENT, Script
+from reference.decode.fixed_graph import Captured
 
 ROWS = (
     ((1,), Options(max_tokens=20, seed=1)),
@@ -101,7 +104,7 @@ def test_a_script_changes_its_agreement_between_replays() -> None:
     begin, replayed = rounds.saved(), Replayed(rounds)
     for agreement, most in ((1.0, 10), (0.0, 30), (1.0, 10)):
         rounds.restore(begin)
-        rounds.agreement.fill_(agreement)
+        rounds.agree(agreement)
         texts = module.run(rounds, replayed)
         assert [text.tokens for text in texts] == [text.tokens for text in plain]
         assert [text.rounds for text in texts] == [most] * 3
@@ -146,3 +149,62 @@ def lost(decoder: ModuleType, case: Case) -> bool:
         replayed.round(rounds.size)
     found = zip(rounds.tokens.tolist(), rounds.prompts, rounds.lengths.tolist(), strict=True)
     return [tuple(row[start:length]) for row, start, length in found] != [row[0] for row in one_by_one(case)]
+
+
+class Recorded:
+    """In place of a CUDA graph."""
+
+    def __init__(self) -> None:
+        self.tape = Tape()
+
+    def replay(self) -> None:
+        self.tape.replay()
+
+
+@contextmanager
+def recording(graph: Recorded, pool: object) -> Iterator[None]:
+    """In place of a capture, which runs nothing: so what it wrote is taken back."""
+    rounds, used = recording.rounds, recording.pools  # type: ignore[attr-defined]
+    used.add(pool)
+    saved = rounds.saved()
+    recording.on = True  # type: ignore[attr-defined]
+    with graph.tape:
+        yield
+    recording.on = False  # type: ignore[attr-defined]
+    rounds.restore(saved)
+
+
+def test_the_steps_of_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Captured` with everything of CUDA replaced: a pass before each capture, one pool, one graph for each end."""
+    case = CASES[0]
+    rounds = module.FixedRounds(**case.arguments)
+    seen: list[str] = []
+
+    class There:
+        """The rounds, said to be on CUDA."""
+
+        tokens = SimpleNamespace(is_cuda=True, device="cuda")
+        saved, restore = rounds.saved, rounds.restore
+
+        def round(self, end: int) -> None:
+            seen.append("recorded" if recording.on else "before")  # type: ignore[attr-defined]
+            rounds.round(end)
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    recording.rounds, recording.pools, recording.on = rounds, set(), False  # type: ignore[attr-defined]
+    for name, value in {
+        "graph_pool_handle": lambda: "pool",
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": lambda own: nullcontext(),
+        "device": lambda own: nullcontext(),
+        "CUDAGraph": Recorded,
+        "graph": recording,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    captured = Captured(There())  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "BUCKET", 8)
+    assert not differences(case, module.run(rounds, captured, every=3))
+    assert len(captured.ends) > 2
+    assert seen == ["before", "recorded"] * len(captured.ends)
+    assert recording.pools == {"pool"}  # type: ignore[attr-defined]

@@ -82,7 +82,7 @@ def test_a_script_changes_its_agreement_between_replays() -> None:
     begin, captured = rounds.saved(), Captured(rounds)
     for agreement, expected in ((1.0, 10), (0.0, 40)):
         rounds.restore(begin)
-        rounds.agreement.fill_(agreement)
+        rounds.agree(agreement)
         (text,) = run(rounds, captured)
         assert (text.tokens, text.rounds) == (plain.tokens, expected)
 

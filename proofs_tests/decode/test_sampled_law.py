@@ -56,9 +56,9 @@ def g_statistic(texts: list[tuple[int, ...]]) -> float:
     return 2 * sum(seen * np.log(seen / (len(texts) * float(LAW[text]))) for text, seen in counts.items() if seen)
 
 
-def sampled(kind, rule, randomness, source=Keyed):
+def sampled(kind, rule, randomness, source=Keyed, texts=TEXTS):
     found = []
-    for request in range(TEXTS):
+    for request in range(texts):
         options = decode.Options(max_tokens=LENGTH, seed=20261120, request=request, randomness=randomness)
         stream = decode.stream(
             TARGET, PROMPT, drafter=MAKE[kind](), rule=rule, options=options, uniforms=source(20261120, request)
@@ -89,8 +89,8 @@ def rekeyed(key):
     return make
 
 
-def power(biased: Law) -> float:
-    shift = TEXTS * sum((float(biased[text]) - float(p)) ** 2 / float(p) for text, p in LAW.items())
+def power(biased: Law, texts: int = TEXTS) -> float:
+    shift = texts * sum((float(biased[text]) - float(p)) ** 2 / float(p) for text, p in LAW.items())
     return float(stats.ncx2.sf(CRITICAL, len(LAW) - 1, shift))
 
 
@@ -99,8 +99,9 @@ def power(biased: Law) -> float:
 def test_one_stream_for_drafts_and_accept_tests_is_caught(rule):
     """Power: the exact law of the defective decoder's first round is computed; the test fails with P above 0.999."""
     law = first_round(TARGET, MAKE["chain"](), rule, PROMPT, LENGTH, key=accept_is_draft, grid=8)
-    assert power(rules.completed(law, following(TARGET, PROMPT), LENGTH)) > POWER
-    assert g_statistic(sampled("chain", rule, "rejection", rekeyed(accept_is_draft))) > CRITICAL
+    texts = 2 * TEXTS
+    assert power(rules.completed(law, following(TARGET, PROMPT), LENGTH), texts) > POWER
+    assert g_statistic(sampled("chain", rule, "rejection", rekeyed(accept_is_draft), texts)) > CRITICAL
 
 
 def test_a_bonus_that_is_drawn_with_a_drafts_number_is_caught():

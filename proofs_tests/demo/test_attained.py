@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference import decode, pair
+from reference import decode, drafters, pair
 from reference.demo import attained, decoding
 from reference.demo.attained import offers
-from reference.demo.contexts import laws
-from reference.demo.decoding import PathsDecoder, Text, depth
+from reference.demo.contexts import Contexts
+from reference.demo.decoders import PathsDecoder, rejecting
+from reference.demo.decoding import Text, depth
 from reference.demo.marks import marked
 from reference.demo.settings import Settings
 from reference.models.table import TableModel
@@ -31,11 +32,19 @@ def round_of(drafted, parents, emitted, accepted, stop_reason=None) -> decode.Ro
         target_logprobs=logs,
         accepted=accepted,
         emitted=emitted,
+        logprobs=(-1.0,) * len(emitted),
         stop_reason=stop_reason,
         target_calls=1,
         draft_calls=1,
         seconds=0.0,
     )
+
+
+def of_paths(target, draft, draft_length, rule, options) -> Text:
+    """A text of token 0 by two paths a round."""
+    drafter = drafters.paths(draft, 2, draft_length)
+    done = decode.collect(decode.stream(target, [0], drafter=drafter, rule=rule, options=options))
+    return Text("x", Prompt("x", "x", "x"), (0,), options, done, np.empty((0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +81,9 @@ def test_trials_stand_at_their_own_contexts():
         return TableModel(law, 4)
 
     target, draft, options = given(1), given(2), decode.Options(max_tokens=60, seed=3)
-    done = decode.paths(target, draft, [0], n=2, draft_length=3, rule="optimal_paths", options=options)
-    text = Text("x", Prompt("x", "x", "x"), (0,), options, done)
-    found = attained.trials([text], [laws(target, draft, [0], done.tokens, options)])
+    text = of_paths(target, draft, 3, "optimal_paths", options)
+    done = text.decoded
+    found = attained.trials([text], [Contexts(target, draft).laws([0], done.tokens, options)])
     due, seen = [], []
     for one in done.rounds:
         before = [0, *done.tokens[: one.position - 1]]
@@ -93,9 +102,11 @@ def test_a_decoder_that_judged_nothing_has_no_row(home: Path):
     """Texts of one token: there is no room for a draft."""
     models, settings = pair.load(home), Settings(prompts=1, max_tokens=1)
     one = PathsDecoder("optimal", 2, 1)
-    own = decoding.decoders(models, settings)
-    texts = decoding.run({one.name: own[one.name]}, [Prompt("a", "b", "c")], settings)
-    known = [laws(models.target, models.draft, texts[0].start, texts[0].decoded.tokens, texts[0].options)]
+    (own,) = (found for found in rejecting(models, settings) if found.name == one.name)
+    (made,) = decoding.run(models.target, [own], [Prompt("a", "b", "c")], settings)
+    texts = made.texts
+    contexts = Contexts(models.target, models.draft)
+    known = [contexts.laws(texts[0].start, texts[0].decoded.tokens, texts[0].options)]
     assert attained.attained(one, texts, known) is None
 
 
@@ -118,6 +129,20 @@ def test_marks_of_a_round_with_candidates():
     never = TableModel(lambda prefix: [0, 0, 1], 3)
     options = decode.Options(max_tokens=4)
     for target, due in ((same, ["accepted", "bonus"] * 2), (never, ["corrected"] * 3 + ["target"])):
-        done = decode.paths(target, same, [0], n=2, rule="optimal", options=options)
-        text = Text("x", Prompt("x", "x", "x"), (0,), options, done)
+        text = of_paths(target, same, 1, "optimal", options)
         assert [mark for _, mark in marked(text)] == due
+
+
+def test_texts_of_one_prompt_share_what_was_read(home: Path):
+    """Laws after a rewind have the bits of laws read from the start; another prompt is read from the start."""
+    models, options = pair.load(home), decode.Options()
+    shared = Contexts(models.target, models.draft)
+    for prompt, tokens in (([0], [1, 2, 3]), ([0], [4]), ([0], [5, 6]), ([0, 7], [5, 6]), ([9, 7], [5, 6])):
+        found, due = (
+            shared.laws(prompt, tokens, options),
+            Contexts(models.target, models.draft).laws(prompt, tokens, options),
+        )
+        assert found.target.shape == (len(tokens), 256)
+        assert np.array_equal(found.target, due.target)
+        assert np.array_equal(found.draft, due.draft)
+    assert not np.array_equal(found.target, shared.laws([8, 7], [5, 6], options).target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from reference import decode, pair
+from reference import pair
 from reference.commands import demo
 from reference.demo import exact_laws, story
+from reference.demo.decoders import coupled, rejecting
 from reference.demo.marks import ruled
+from reference.demo.planted import DEFECTS
 from reference.demo.settings import Settings
 from reference.demo.story import TESTED, Story, tell
 from reference.demo.table import notes
@@ -28,7 +31,8 @@ from specmath.draws import categorical
 from specmath.rules.rule import Verdict
 
 SCHEMA = json.loads((files("specmath") / "schemas" / "demo.schema.json").read_text())
-SHORT = {"prompts": 2, "max_tokens": 12, "contexts": 4, "replicates": 4}
+UNRULED = ["chain", "tree", "best-first", "batched"]
+SHORT = {"prompts": 2, "max_tokens": 12, "path_tokens": 12, "equality_tokens": 12, "contexts": 4, "replicates": 4}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,7 +53,7 @@ def printed(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict,
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = main(
-            ["demo", "--pair", str(home), "--prompts", "2", "--max-tokens", "12", "--out", str(folder), "--json"]
+            [*["demo", "--prompts", "2", "--max-tokens", "12", "--json", "--pair"], str(home), "--out", str(folder)]
         )
     assert code == 0
     assert [path.name for path in folder.iterdir()] == ["report.html"]
@@ -68,15 +72,23 @@ def test_json_tells_the_whole_story(printed: tuple[dict, str]) -> None:
     assert not found["failures"]
     assert [one["decoder"] for one in found["decoders"]] == [
         "autoregressive",
+        "chain",
+        "tree",
+        "best-first",
+        "batched",
         "chain/token_wise",
         "chain/block",
+        "tree/recursive",
         "paths/optimal n=2",
         "paths/optimal n=4",
         "paths/optimal_paths n=2",
     ]
     first = found["decoders"][0]
     assert first["block_efficiency"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert first["emitted_tokens"] == first["target_calls"]
+    assert first["emitted_tokens"] == first["target_calls"] == first["passes"]
+    for one in found["decoders"]:
+        assert (one["passes"] < one["target_calls"]) == (one["rows"] > 1)
+        assert (one["randomness"] == "coupled") == (one["decoder"] in ("autoregressive", *UNRULED))
     assert {one["claim"] for one in found["claims"]} == {"acceptance", "attained", "surprise"}
     for one in found["attained"]:
         for place in one["places"]:
@@ -91,6 +103,18 @@ def test_json_tells_the_whole_story(printed: tuple[dict, str]) -> None:
     assert {("iid", 1), ("iid", 2), ("iid", 4), ("iid", 8), ("without_replacement", 4), ("greedy", 2)} <= counts
     for row in found["rows"]:
         assert row["gap"] >= -1e-9 - 5 * row["monte_carlo_error"]
+
+
+def test_json_tells_of_equality(printed: tuple[dict, str]) -> None:
+    found = printed[0]["equality"]
+    assert found["identical"][0] == {"arithmetic": "exact64", "texts": 2, "identical": 2, "share": 1.0}
+    assert [one["arithmetic"] for one in found["identical"]] == ["exact64", "native"]
+    own = [one for one in found["compared"] if one["arithmetic"] == "exact64" and not one["defect"]]
+    assert [one["decoder"] for one in own] == UNRULED
+    assert all(one["passed"] and one["logit_rows"] == one["equal_logit_rows"] == 40 for one in own)
+    contrast = [one for one in found["compared"] if one["arithmetic"] == "native"]
+    assert [(one["decoder"], one["passed"]) for one in contrast] == [(name, None) for name in UNRULED]
+    assert [one["passed"] for one in found["compared"] if one["defect"]] == [True] * len(DEFECTS)
 
 
 class Page(HTMLParser):
@@ -158,7 +182,7 @@ def test_page_says_what_has_no_row(printed: tuple[dict, str]) -> None:
 
 def test_page_stands_alone(printed: tuple[dict, str]) -> None:
     assert problems(printed[1]) == []
-    assert printed[1].count("<svg") == 5
+    assert printed[1].count("<svg") == 6
 
 
 @pytest.mark.parametrize(
@@ -191,20 +215,25 @@ def told(home: Path, **changes) -> Story:
     return tell(pair.load(home), Settings(**SHORT), **changes)
 
 
-def test_defective_rule_ends_with_one(home: Path, monkeypatch, tmp_path: Path, capsys) -> None:
+def test_what_is_broken_ends_with_one(home: Path, monkeypatch, tmp_path: Path, capsys) -> None:
+    """A rule that is not lossless, and a batch whose texts are one token short."""
+
     def broken(chance, target, draft, tokens):
         return tokens[0]
 
-    monkeypatch.setattr(story, "tell", lambda models, settings, note: told(home, changed={"single": broken}))
-    code = main(["demo", "--pair", str(home), "--out", str(tmp_path)])
-    assert code == demo.NOT_BORNE_OUT == 1
-    assert "single on iid drafts: TV = " in capsys.readouterr().err
-    assert "check(s) failed" in (tmp_path / "report.html").read_text()
+    (batched,) = (one for one in coupled(pair.load(home), Settings(**SHORT)) if one.name == "batched")
+    changed = {"changed": {"single": broken}, "decoders": {"batched": replace(batched, max_tokens=11)}}
+    monkeypatch.setattr(story, "tell", lambda models, settings, note: told(home, **changed))
+    assert main(["demo", "--pair", str(home), "--out", str(tmp_path)]) == demo.NOT_BORNE_OUT == 1
+    out, error = capsys.readouterr()
+    assert "single on iid drafts: TV = " in error
+    assert "batched, exact64: of 2 texts 2 differ from autoregressive ones, 2 in log-probabilities; 0 of 22" in error
+    assert "exact64: 0 of 2 texts identical with all decoders" in out
+    assert "ANOTHER TEXT" in out
+    assert "2 check(s) failed" in (tmp_path / "report.html").read_text()
 
 
 def test_defect_that_is_no_defect_is_reported(home: Path, monkeypatch) -> None:
-    from dataclasses import replace
-
     from reference.demo import defects
 
     harmless = replace(defects.DEFECTS[0], program=rules.get("single").program)
@@ -214,8 +243,6 @@ def test_defect_that_is_no_defect_is_reported(home: Path, monkeypatch) -> None:
 
 def accept_all() -> rules.Rule:
     """Token-wise verification that never rejects."""
-    from dataclasses import replace
-
     rule = rules.get("token_wise")
 
     def step(target, draft, tokens, uniforms) -> Verdict:
@@ -228,7 +255,6 @@ def accept_all() -> rules.Rule:
 
 def ignores_candidates() -> rules.Rule:
     """A node rule that is lossless and useless: it draws from the target and says that nothing was accepted."""
-    from dataclasses import replace
 
     def step(target, draft, tokens, uniforms) -> Verdict:
         return Verdict(categorical(target, uniforms[..., -1]), np.full_like(tokens[..., 0], -1))
@@ -237,18 +263,17 @@ def ignores_candidates() -> rules.Rule:
 
 
 def test_decoder_with_wrong_acceptance_fails_the_claim(home: Path) -> None:
-    """About 240 tests of mean chance 0.6 that are all accepted: 12 deviations from what is due. And 320 rounds of mean
-    optimum above 0.6 none of which is accepted: the martingale's bound on the p-value is below 1e-50."""
-    models = pair.load(home)
-
-    def generous(start, options):
-        return decode.chain(models.target, models.draft, start, draft_length=4, rule=accept_all(), options=options)
-
-    def useless(start, options):
-        return decode.paths(models.target, models.draft, start, n=2, rule=ignores_candidates(), options=options)
-
-    settings = Settings(prompts=8, max_tokens=40, contexts=1, replicates=2)
-    found = tell(models, settings, models={TESTED: generous, "paths/optimal n=2": useless})
+    """About 240 tests of mean chance 0.6 that are all accepted: 12 deviations from what is due. And 180 rounds of mean
+    optimum above 0.7 none of which is accepted: the martingale's bound on the p-value is below 1e-40."""
+    models, settings = (
+        pair.load(home),
+        Settings(prompts=8, max_tokens=40, path_tokens=24, equality_tokens=4, contexts=1, replicates=2),
+    )
+    broken = {TESTED: accept_all(), "paths/optimal n=2": ignores_candidates()}
+    changed = {
+        one.name: replace(one, rule=broken[one.name]) for one in rejecting(models, settings) if one.name in broken
+    }
+    found = tell(models, settings, decoders=changed)
     assert found.acceptance is not None
     assert not found.acceptance.passed
     assert any(line.startswith(f"{TESTED}: accepted share 1.0000") for line in found.failures)
@@ -257,7 +282,7 @@ def test_decoder_with_wrong_acceptance_fails_the_claim(home: Path) -> None:
 
 
 def test_marks_fit_the_text(home: Path) -> None:
-    text = next(text for text in told(home).texts if text.decoder == TESTED)
+    text = told(home).texts[TESTED][0]
     signs = "".join(line for line in ruled(text) if set(line) <= set(" =x+."))
     accepted = sum(one.accepted for one in text.decoded.rounds)
     assert signs.count("=") <= accepted <= len(text.decoded.tokens)
@@ -270,6 +295,7 @@ def test_marks_fit_the_text(home: Path) -> None:
         (["--prompts", "1000"], "prompts is 1000"),
         (["--max-tokens", "0"], "max_tokens is 0"),
         (["--path-tokens", "0"], "path_tokens is 0"),
+        (["--equality-tokens", "0"], "equality_tokens is 0"),
         (["--draft-length", "-1"], "draft_length is -1"),
         (["--seed", "-1"], "seed is -1"),
         (["--pair", "nowhere"], "nowhere/target/config.json"),

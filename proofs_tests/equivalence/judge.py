@@ -7,6 +7,7 @@ network itself is the same, for it is what the text is a text of.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -77,11 +78,11 @@ def weights(values: list[float], asked: Asked) -> list[float]:
 
 
 def noise(asked: Asked, position: int, token: int) -> float:
-    """Gumbel noise -log(-log u) on a grid of 2^-30, u = k 2^-53 from words 2 (token mod 2) and one more of a block."""
+    """Gumbel noise -log(-log u) of a position and token; u = k 2^-53 from two words of a block of four, 0 as 2^-54."""
     block = philox4x32((token // 2, position, 4, asked.request), (asked.seed % 2**32, asked.seed >> 32))
     high, low = block[token % 2 * 2], block[token % 2 * 2 + 1]
-    u = max((high << 21 | low >> 11) * 2.0**-53, 2.0**-54)
-    return round(-math.log(-math.log(u)) * 2**30) / 2**30
+    u = (high << 21 | low >> 11) * 2.0**-53
+    return -math.log(-math.log(u or 2.0**-54))
 
 
 def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int]) -> list[int]:
@@ -114,11 +115,15 @@ class Fresh:
 
     def __init__(self, network: Callable[..., Tensor], device: torch.device | str = "cpu") -> None:
         self._network, self._device = network, device
+        self._read = functools.lru_cache(256)(self._anew)
 
     def whole(self, text: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        return self._read(tuple(text))
+
+    def _anew(self, text: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
         sheet, size = Sheet(), len(text)
         at = torch.arange(size, device=self._device)
-        tokens = torch.tensor([list(text)], device=self._device)
+        tokens = torch.tensor([text], device=self._device)
         logits = self._network(tokens, sheet, at, slice(0, size), size, at[:, None] >= at, slice(0, 1))
         return logits[0], torch.stack(sheet.keys), torch.stack(sheet.values)
 

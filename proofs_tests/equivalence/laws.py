@@ -47,9 +47,9 @@ def decoded(prompt: Sequence[int], uniforms: Any) -> tuple[int, ...]:
 
 
 def distance(start: int) -> float:
-    """Total variation between the law of two tokens after ``start`` and the target's; 1 if an impossible text comes out.
+    """Total variation between the law of two tokens after ``start`` and the target's; 1 if one is impossible.
 
-    Accept tests and other draws with a uniform of exactly 0 are tried as well: there a test `<=` emits what it must not.
+    Uniforms of exactly 0 are tried as well: there an accept test `<=` emits what it must not.
     """
 
     def play(chance: Chance) -> tuple[int, ...]:
@@ -64,9 +64,7 @@ def distance(start: int) -> float:
 
         return decoded([start], uniforms)
 
-    truth = {
-        (one, two): Fraction(_TARGET[start][one] * _TARGET[one][two], 16) for one in range(4) for two in range(4)
-    }
+    truth = {(one, two): Fraction(_TARGET[start][one] * _TARGET[one][two], 16) for one in range(4) for two in range(4)}
     far = float(exact.law(play).total_variation(truth))
     for draft in (0.0, 0.3, 0.6, 0.9):
         emitted = decoded([start], lambda position, stream, count, draft=draft: np.full(count, draft * (stream == 1)))
@@ -77,6 +75,12 @@ def distance(start: int) -> float:
 def law_fails() -> bool:
     """Whether the law is wrong after any of the tokens."""
     return any(distance(start) > 1e-12 for start in range(4))
+
+
+def farthest() -> float:
+    """The largest distance after any of the tokens; rounding counts as 0."""
+    far = max(distance(start) for start in range(4))
+    return far if far > 1e-12 else 0.0
 
 
 def _step(change: Any) -> Planted:

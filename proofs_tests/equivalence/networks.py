@@ -1,4 +1,4 @@
-"""Tiny networks on which decoders are compared: odd widths, grouped heads, ties, short contexts, and drafts of theirs."""
+"""Tiny networks on which decoders are compared: odd widths, grouped heads, ties, short contexts, and their drafts."""
 
 from __future__ import annotations
 

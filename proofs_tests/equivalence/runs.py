@@ -43,9 +43,7 @@ class World:
         context, read = self.target.context_length, self.fresh["target"]
         self.judged = [judged(read, text.prompt, asked(text, context)) for text in case.texts]
         self.truths = [
-            text.prompt + judged(read, text.prompt, asked(text, context, further=True)).tokens
-            if text.scripted
-            else ()
+            text.prompt + judged(read, text.prompt, asked(text, context, further=True)).tokens if text.scripted else ()
             for text in case.texts
         ]
 

@@ -1,7 +1,8 @@
 """Which rung of the ladder sees which planted defect: `python -m proofs_tests.equivalence.table` prints the table.
 
 Every defect is planted in the decoder's own code, at one place, and the same cases are decoded with it. A number is the
-share of cases in which a rung fails; a case is three texts, each decoded alone, interrupted and in a batch.
+share of cases in which a rung fails, and under "law" a total variation; a case is three texts, each decoded alone,
+interrupted and in a batch.
 """
 
 from __future__ import annotations
@@ -92,10 +93,10 @@ def shares(count: int) -> dict[str, dict[str, float | None]]:
             found.update(report.failed.keys())
             found["off by 1e-3"] += report.seen["off by 1e-3"] > 0
         rows[name] = {column: found[column] / count if column != "law" else None for column in COLUMNS}
-    rows["none"]["law"] = float(laws.law_fails())
+    rows["none"]["law"] = laws.farthest()
     for name, defect in laws.DEFECTS.items():
         with defect():
-            rows[name] = {column: float(laws.law_fails()) if column == "law" else None for column in COLUMNS}
+            rows[name] = {column: laws.farthest() if column == "law" else None for column in COLUMNS}
     return rows
 
 

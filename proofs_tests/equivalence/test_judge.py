@@ -26,21 +26,22 @@ def test_the_loop_is_short_and_the_file_imports_nothing_of_ours() -> None:
     tree = ast.parse(Path(inspect.getfile(judge)).read_text(encoding="utf-8"))
     modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     modules += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
-    assert {str(module).split(".")[0] for module in modules} == {"__future__", "collections", "math", "torch", "typing"}
+    roots = {str(module).split(".")[0] for module in modules}
+    assert roots == {"__future__", "collections", "functools", "math", "torch", "typing"}
 
 
 def test_known_answers_of_philox() -> None:
     """Those that Random123 publishes."""
     full = 2**32 - 1
     assert philox4x32((0, 0, 0, 0), (0, 0)) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
-    assert philox4x32((full,) * 4, (full,) * 2) == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
+    assert philox4x32((full, full, full, full), (full, full)) == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40 + 17, 2**64 - 1])
 def test_noise_is_the_documented_one(seed: int) -> None:
     for position in (1, 7, 900):
         own = [noise(PLAIN._replace(seed=seed, request=3), position, token) for token in range(9)]
-        assert own == gumbel(uniforms(seed, 3, position, Stream.COUPLED, 9)).tolist()
+        assert np.abs(own - gumbel(uniforms(seed, 3, position, Stream.COUPLED, 9))).max() < 1e-14
 
 
 @pytest.mark.parametrize("options", [(1.0, None, None), (0.7, 3, None), (1.3, None, 0.6), (0.5, 4, 0.7), (0.0, 2, 0.5)])

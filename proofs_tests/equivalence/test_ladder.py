@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import hypothesis
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +18,9 @@ from proofs_tests.equivalence.cases import Case, Text
 from proofs_tests.equivalence.ladder import RUNGS, Report, climb, compare
 from proofs_tests.equivalence.runs import World, alone
 from proofs_tests.equivalence.scripted import Node, Script
+from proofs_tests.numerics.helpers import threads
 from reference.decode import Options
+from specmath.logits import law_from_logits
 
 COUNTED = {"bits", "logits", "greedy", "sampled", "logprobs", "rounds", "draft"}
 
@@ -34,9 +38,9 @@ def weigh(seen: Counter[str]) -> list[str]:
 
 
 @pytest.mark.claim("equivalence/coupled", "exact")
-@pytest.mark.parametrize(("arithmetic", "examples"), [("exact64", 90), ("int8", 60)])
+@pytest.mark.parametrize(("arithmetic", "examples"), [("exact64", 100), ("int8", 60)])
 def test_decoding_is_plain_decoding(arithmetic: str, examples: int, device: str) -> None:
-    seen = explore(arithmetic, examples if device == "cpu" else 40, device)
+    seen = explore(arithmetic, examples if device == "cpu" else 25, device)
     assert weigh(seen) == []
 
 
@@ -64,14 +68,14 @@ def explore(arithmetic: str, examples: int, device: str) -> Counter[str]:
 @pytest.mark.parametrize("arithmetic", ["exact64", "int8"])
 def test_cases_in_which_much_happens(arithmetic: str, device: str) -> None:
     """Long texts, drafters of every kind beside each other, joins, preemption, resumption."""
-    seen = many((cases.at_random(random.Random(seed), arithmetic) for seed in range(10)), device)
+    seen = many((cases.at_random(random.Random(seed), arithmetic) for seed in range(8)), device)
     assert weigh(seen) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arithmetic", ["exact64", "int8"])
 def test_more_cases_in_which_much_happens(arithmetic: str) -> None:
-    assert weigh(many((cases.at_random(random.Random(seed), arithmetic) for seed in range(10, 500)), "cpu")) == []
+    assert weigh(many((cases.at_random(random.Random(seed), arithmetic) for seed in range(8, 500)), "cpu")) == []
 
 
 def many(chosen: Iterable[Case], device: str) -> Counter[str]:
@@ -83,17 +87,31 @@ def many(chosen: Iterable[Case], device: str) -> Counter[str]:
     return seen
 
 
-def test_two_threads(device: str) -> None:
-    """Matrices large enough to be shared among threads; plain decoding and the judge's runs have one."""
+@pytest.mark.parametrize("arithmetic", ["exact64", "int8"])
+def test_two_threads(arithmetic: str, device: str) -> None:
+    """Matrices large enough to be shared among threads; the judge's runs have one."""
     script: Script = (tuple(Node(up, up != 1, up) for up in (0, 0, 1, 0, 2, 3, 0, 1) * 4),)
     texts = tuple(
-        Text((seed, 5, 0), Options(max_tokens=8, seed=seed, temperature=temperature), drafter)
-        for seed, temperature, drafter in [(0, 0.0, script), (1, 1.0, script), (2, 0.7, ("chain", 4))]
+        Text((seed, 5, 0), Options(max_tokens=5, seed=seed, temperature=temperature), script)
+        for seed, temperature in [(0, 0.0), (1, 1.0)]
     )
-    for arithmetic in ("exact64", "int8"):
-        report = climb(World(Case("broad", arithmetic, texts, rows=3, threads=2), device))
-        assert report.failed == {}
-        assert report.seen["mixed rounds"]
+    report = climb(World(Case("broad", arithmetic, texts, rows=2, threads=2), device))
+    assert report.failed == {}
+    assert report.seen["mixed rounds"]
+
+
+def test_laws_of_large_vocabularies() -> None:
+    """A row's law has the same bits alone and among others, with two threads; a sum that torch shares out has not."""
+    logits = torch.randn(9, 70_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    options = Options(temperature=0.8, top_p=0.9)
+
+    def differ(laws: Callable[[torch.Tensor], Any]) -> int:
+        together = laws(logits)
+        return sum(not bool((laws(logits[row : row + 1])[0] == together[row]).all()) for row in range(9))
+
+    with threads(2):
+        assert differ(lambda rows: options.laws("target", rows.numpy())) == 0
+        assert differ(lambda rows: law_from_logits(rows, temperature=0.8, top_p=0.9)) > 0
 
 
 def test_native_arithmetic_fails() -> None:
@@ -134,7 +152,7 @@ def test_acceptance_patterns_shrink() -> None:
         compare(report, world, 0, run, "")
         return "bits" in report.failed
 
-    smallest = hypothesis.find(cases.scripts, fails, settings=settings(max_examples=200))
+    smallest = hypothesis.find(cases.scripts, fails, settings=settings(max_examples=60))
     assert [len(nodes) for nodes in smallest if nodes] == [2]
     (nodes,) = (nodes for nodes in smallest if nodes)
     assert nodes[1].up == 1, "the second node hangs beside the first"

@@ -48,7 +48,7 @@ def test_same_bits_in_int8(family: str) -> None:
     assert ModelWorld(model(family, "int8")).run(OPS).wrong == 0
 
 
-@pytest.mark.parametrize("family", ["mistral", "gpt_neox"])
+@pytest.mark.parametrize("family", ["mistral", pytest.param("gpt_neox", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_same_bits_in_other_dtypes(family: str, dtype: torch.dtype) -> None:
     made = TransformersModel(network(family).to(dtype), spare=SPARE)
@@ -133,7 +133,7 @@ def found(made: TransformersModel) -> bool:
 
 
 @pytest.mark.parametrize("spoil", [position_is_slot, leak])
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", pytest.param("gemma3_text", marks=pytest.mark.slow)])
 def test_planted_state_bugs_are_caught(family: str, spoil: Callable[[Call], Call]) -> None:
     made = model(family)
     made._passes = Spoiled(made._passes, spoil)  # type: ignore[assignment]

@@ -52,6 +52,11 @@ class Piece(NamedTuple):
         return self.length if self.text else self.length + self.old
 
     @property
+    def line(self) -> bool:
+        """Whether the nodes follow each other as if they were text: a node of depth i + 1 is then node i."""
+        return list(self.depths) == list(range(1, len(self.depths) + 1))
+
+    @property
     def end(self) -> int:
         """One more than the last slot in use after the read."""
         return self.below + len(self.parents)
@@ -79,7 +84,7 @@ def lay_out(pieces: Sequence[Piece], device: torch.device | str) -> Layout:
     """
     first, count = pieces[0].start, len(pieces[0].tokens)
     alike = all(piece.start == first and len(piece.tokens) == count for piece in pieces)
-    if alike and not any(piece.parents for piece in pieces):
+    if alike and all(piece.line for piece in pieces):
         return _same(pieces, first, count, device)
     width = max(len(piece.tokens) for piece in pieces)
     end = max(piece.end for piece in pieces)
@@ -97,7 +102,7 @@ def lay_out(pieces: Sequence[Piece], device: torch.device | str) -> Layout:
 
 
 def _same(pieces: Sequence[Piece], start: int, count: int, device: torch.device | str) -> Layout:
-    """All rows read ``count`` tokens of text from slot ``start`` on."""
+    """All rows read ``count`` tokens from slot ``start`` on, of text or of a line of nodes: slot and position agree."""
     end = start + count
     tokens = torch.tensor([list(piece.tokens) for piece in pieces], device=device)
     visible = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=device).tril_(start)

@@ -1,4 +1,5 @@
-"""``specmath demo``: decode real prompts, hold them against theory, check every rule exactly, write a report."""
+"""``specmath demo``: decode real prompts with every decoder, compare the texts bit for bit, hold them against theory,
+check every rule exactly, write a report."""
 
 from __future__ import annotations
 
@@ -23,11 +24,14 @@ REPORT = "report.html"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="where report.html goes (demo)")
     parser.add_argument(
-        "--prompts", type=int, default=36, metavar="N", help="prompts to decode, kinds in turn (default 36)"
+        "--prompts", type=int, default=30, metavar="N", help="prompts to decode, kinds in turn (default 30)"
     )
-    parser.add_argument("--max-tokens", type=int, default=96, metavar="N", help="most tokens for each (default 96)")
+    parser.add_argument("--max-tokens", type=int, default=48, metavar="N", help="most tokens for each (default 48)")
     parser.add_argument(
-        "--path-tokens", type=int, default=32, metavar="N", help="the same where several paths are drafted (default 32)"
+        "--path-tokens", type=int, default=24, metavar="N", help="the same where trees are drafted (default 24)"
+    )
+    parser.add_argument(
+        "--equality-tokens", type=int, default=20, metavar="N", help="the same for the equality check (default 20)"
     )
     parser.add_argument("--draft-length", type=int, default=4, metavar="L", help="drafted tokens a round (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="key of the random counter (default 0)")
@@ -47,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         prompts=arguments.prompts,
         max_tokens=arguments.max_tokens,
         path_tokens=arguments.path_tokens,
+        equality_tokens=arguments.equality_tokens,
         draft_length=arguments.draft_length,
         seed=arguments.seed,
         pair=arguments.pair,

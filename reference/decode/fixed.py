@@ -22,6 +22,7 @@ from torch import Tensor
 from reference.cache import Slots, tree_layout
 from reference.cache.layout import visible_slots
 from reference.decode.fixed_graph import Captured, Replay
+from reference.decode.fixed_script import Script, ScriptedTokens
 from reference.decode.fixed_tree import FixedTree
 from reference.decode.options import Options, check_count, check_request
 from reference.drafters.protocol import check_vocabulary
@@ -44,18 +45,6 @@ class FixedText:
     tokens: tuple[int, ...]
     rounds: int
     accepted: int
-
-
-@dataclass(frozen=True)
-class Script:
-    """Sets how good a draft is, to measure speed: after the draft's own pass each token of a chain is replaced, with
-    probability ``agreement`` by the one that will be emitted (``truth`` (B, S), prompts included), else by another.
-
-    The coin of a place is tossed once: a round of draft length k then emits 1 + a + ... + a^k tokens on average.
-    """
-
-    truth: Tensor
-    agreement: float
 
 
 class FixedRounds:
@@ -105,11 +94,18 @@ class FixedRounds:
         self._greedy, self._heat = (heat == 0).to(device), torch.where(heat == 0, 1.0, heat).to(device)
         self._blocks = torch.arange(-(-target.vocabulary_size // 2), device=device)
         self._two = torch.tensor([-2, -1], device=device)
-        self._truth = None if script is None else script.truth.to(device)
-        self.agreement = torch.tensor(0.0 if script is None else script.agreement, dtype=torch.float64, device=device)
+        self._script = None if script is None else ScriptedTokens(script.truth.to(device), self._words)
+        if script is not None:
+            self.agree(script.agreement)
         for model, slots in zip(models, self._slots, strict=True):
             for row, prompt in enumerate(prompts):
                 self._read_prompt(model, slots, row, len(prompt) - 1)
+
+    def agree(self, agreement: float) -> None:
+        """From now on drafted tokens agree with that probability; ValueError without a script, or outside [0, 1]."""
+        if self._script is None:
+            raise ValueError("agreement: these rounds have no script")
+        self._script.agree(agreement, self._target.vocabulary_size)
 
     def saved(self) -> dict[str, Tensor]:
         """Copies of the tensors of `PERSISTENT`, from which `restore` takes the texts back to where they are now."""
@@ -163,13 +159,13 @@ class FixedRounds:
         logits = self._read(self._draft, self._slots[1], self._last(2), two, two, visible, end)[:, 1:]
         for depth in range(tree.depth):
             found = tree.pick(self._scores(logits, noise, slice(depth, depth + 1)), depth)  # (B, M)
-            drafted[:, tree.at(depth)] = found if self._truth is None else self._scripted(self._truth, depth)
+            drafted[:, tree.at(depth)] = found if self._script is None else self._script.at(self.lengths + depth)
             if depth + 1 < tree.depth:
-                nodes, seen = tree.asked(depth + 1)  # (F,), (1, F, N)
+                nodes, seen, own = tree.asked(depth + 1)  # (F,), (1, F, N)
                 places = self.lengths[:, None] + nodes
                 visible = visible_slots(self.lengths[:, None].expand_as(places), self.lengths, seen, end)
                 positions = (self.lengths[:, None] + depth).expand_as(places)
-                logits = self._read(self._draft, self._slots[1], drafted[:, nodes], positions, places, visible, end)
+                logits = self._read(self._draft, self._slots[1], drafted[:, own], positions, places, visible, end)
         return drafted
 
     def _commit(self, emitted: Tensor, kept: Tensor) -> None:
@@ -218,14 +214,6 @@ class FixedRounds:
         a, b, c, d = torch.broadcast_tensors(*philox((blocks, places, int(stream), request), (low, high)))
         uniforms = torch.stack([fractions(a, b), fractions(c, d)], dim=-1).flatten(2)
         return gumbel(uniforms[..., : self._target.vocabulary_size], torch)
-
-    def _scripted(self, truth: Tensor, depth: int) -> Tensor:
-        """The token of this depth by the script, (B, 1)."""
-        low, high, request = self._words
-        place = self.lengths[:, None] + depth  # (B, 1)
-        a, b, _, _ = philox((0, place[..., None], int(Stream.DRAFT), request), (low, high))
-        right = truth.gather(1, place.clamp(max=truth.shape[1] - 1))
-        return torch.where(fractions(a, b)[..., 0] < self.agreement, right, (right + 1) % self._target.vocabulary_size)
 
 
 def _check(
@@ -282,7 +270,7 @@ def fixed(
 ) -> list[FixedText]:
     """Decode all prompts side by side with coupled randomness, the same text as `decode.stream` gives.
 
-    The host looks at the texts after ``every`` rounds (default: 8 on CUDA, where it has to wait for that, else 1).
+    The host looks at the texts after ``every`` rounds (default: 4 on CUDA, where it has to wait for that, else 1).
     ``graphs``: replay each round as a CUDA graph (default: where there is CUDA). Errors as in `FixedRounds`, and
     ValueError for graphs without CUDA.
 
@@ -296,10 +284,10 @@ def fixed(
     check_count("every", every, optional=True)
     rounds = FixedRounds(target, prompts, options=options, draft=draft, tree=tree, script=script)
     cuda = rounds.tokens.is_cuda
-    return run(rounds, Captured(rounds) if (cuda if graphs is None else graphs) else None, every or (8 if cuda else 1))
+    return run(rounds, Captured(rounds) if (cuda if graphs is None else graphs) else None, every or (4 if cuda else 1))
 
 
-def run(rounds: FixedRounds, captured: Replay | None = None, every: int = 8) -> list[FixedText]:
+def run(rounds: FixedRounds, captured: Replay | None = None, every: int = 4) -> list[FixedText]:
     """Rounds until all texts have ended, replayed where they are ``captured``; the texts from their prompts on."""
     bound, live = max(rounds.prompts), True  # of the longest text, which is not asked for in between
     while live:

@@ -29,11 +29,18 @@ class FixedTree:
         self.steps = torch.arange(self.depth + 1, device=device)
         self._above = torch.tensor([parent + 1 for parent in self.parents], dtype=torch.int64, device=device)
         self._at = [torch.tensor(level, device=device) for level in self.levels]
+        self._level = [neighbours(level, own) for level, own in zip(self.levels, self._at, strict=True)]
         self._before = [torch.tensor([self.parents[node] for node in level], device=device) for level in self.levels]
         self._asked = [torch.tensor(inside, dtype=torch.int64) for inside in self.inside]
         self._asked_see = [seen[1:, 1:][inside][None].to(device) for inside in self._asked]
         self._asked = [inside.to(device) for inside in self._asked]
+        self._inside = [neighbours(inside, own) for inside, own in zip(self.inside, self._asked, strict=True)]
         self._picks = [self._places(depth).to(device) for depth in range(self.depth)]
+        # every node with children has one, and they stand in the order of their parents
+        self._single = [
+            self._places(depth).tolist() == [[*range(len(own))], [0] * len(own)]
+            for depth, own in enumerate(self.levels)
+        ]
 
     def _places(self, depth: int) -> Tensor:
         """For each node of a level its parent's place among those with children, and its rank below it, (2, M)."""
@@ -42,15 +49,18 @@ class FixedTree:
         order = [child for node in owners for child in self.below[node]]
         return torch.tensor([pairs[order.index(node)] for node in self.levels[depth]]).t()
 
-    def asked(self, depth: int) -> tuple[Tensor, Tensor]:
-        """Nodes of level ``depth`` (from 1) whose children are drafted (F,), and which nodes they see (1, F, N)."""
-        return self._asked[depth - 1], self._asked_see[depth - 1]
+    def asked(self, depth: int) -> tuple[Tensor, Tensor, Tensor | slice]:
+        """Nodes of level ``depth`` (from 1) whose children are drafted (F,), which nodes they see (1, F, N), and the
+        nodes once more as an index."""
+        return self._asked[depth - 1], self._asked_see[depth - 1], self._inside[depth - 1]
 
     def pick(self, scores: Tensor, depth: int) -> Tensor:
         """Tokens (B, M) of the next level from scores (B, F, V) of its parents: each node the one of its rank.
 
         Of equal scores the lower token comes first, which `Tensor.topk` does not promise. Overwrites ``scores``.
         """
+        if self._single[depth]:
+            return scores.argmax(dim=-1)
         owner, rank = self._picks[depth]
         most = max(len(self.below[node]) for node in ([-1] if depth == 0 else self.inside[depth - 1]))
         found = [scores.argmax(dim=-1)]  # (B, F)
@@ -59,9 +69,9 @@ class FixedTree:
             found.append(scores.argmax(dim=-1))
         return torch.stack(found, dim=-1)[:, owner, rank]
 
-    def at(self, depth: int) -> Tensor:
+    def at(self, depth: int) -> Tensor | slice:
         """Nodes of the level below ``depth``, (M,)."""
-        return self._at[depth]
+        return self._level[depth]
 
     def keep(self, drafted: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The path on which every node is what was chosen above it.
@@ -84,3 +94,9 @@ class FixedTree:
             last = torch.where(found, node + 1, last)
             length += found
         return path, length, last
+
+
+def neighbours(numbers: list[int], index: Tensor) -> Tensor | slice:
+    """A slice where the numbers follow each other, which is read and written without an index; else ``index``."""
+    first = numbers[0] if numbers else 0
+    return slice(first, first + len(numbers)) if numbers == list(range(first, first + len(numbers))) else index

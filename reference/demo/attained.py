@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from reference.decode import Round
 from reference.demo.contexts import Laws
-from reference.demo.decoding import PathsDecoder, Text
+from reference.demo.decoders import PathsDecoder
+from reference.demo.decoding import Text
 from reference.demo.evidence import Estimate, Judgement, bernoulli_cumulants, judged, ratio
 from reference.demo.settings import COMPARED
 from specmath import rules

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.decode import Options
-from reference.models.protocol import LanguageModel, on_host
+from reference.models.protocol import LanguageModel, State, on_host
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,27 @@ class Laws:
     draft: NDArray[np.float64]
 
 
-def laws(
-    target: LanguageModel, draft: LanguageModel, prompt: Sequence[int], tokens: Sequence[int], options: Options
-) -> Laws:
-    """The two laws before each of the emitted ``tokens``, after the temperature, top-k and top-p of the options."""
-    text = [*prompt, *tokens]
-    first, last = len(prompt) - 1, len(text) - 1
-    return Laws(
-        options.laws("target", on_host(target.start().extend(text[:last])[first:])),
-        options.laws("draft", on_host(draft.start().extend(text[:last])[first:])),
-    )
+class Contexts:
+    """Reads texts; those of one prompt, one after the other, share what was read of it."""
+
+    def __init__(self, target: LanguageModel, draft: LanguageModel) -> None:
+        self._models = {"target": target, "draft": draft}
+        self._states: dict[str, State] = {}
+        self._prompt: list[int] = []
+
+    def laws(self, prompt: Sequence[int], tokens: Sequence[int], options: Options) -> Laws:
+        """The two laws before each of the emitted ``tokens``, after the temperature, top-k and top-p of the options."""
+        text = [*prompt, *tokens]
+        first, last = len(prompt) - 1, len(text) - 1
+        if list(prompt) != self._prompt:
+            self._states, self._prompt = {name: model.start() for name, model in self._models.items()}, list(prompt)
+        rows = {}
+        for name, state in self._states.items():
+            if state.length:
+                state.rewind(first)
+            read = on_host(state.extend(text[state.length : last]))
+            rows[name] = options.laws(name, read[-len(tokens) :])  # (tokens, V)
+        return Laws(**rows)
 
 
 def spaced(total: int, count: int) -> NDArray[np.int64]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.demo.decoding import Made, Text, coupled, run
+from reference.demo.decoders import coupled
+from reference.demo.decoding import Made, Text, run
 from reference.demo.planted import DEFECTS
 from reference.demo.settings import CONTRAST, PLANTED, ROWS, Settings
 from reference.models.protocol import LanguageModel

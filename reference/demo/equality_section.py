@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from reference.demo.decoding import AUTOREGRESSIVE, Text
+from reference.demo.decoders import AUTOREGRESSIVE
+from reference.demo.decoding import Text
 from reference.demo.equality import Compared, Equality
 from reference.demo.grid import KEY, drawing
 from reference.demo.marks import accepted, characters
@@ -64,7 +65,7 @@ def _verdicts(equality: Equality) -> str:
 def _lines(texts: list[Text]) -> str:
     """One prompt: the end of it, and below it one line for each decoder."""
     wide = max(len(text.decoder) for text in texts)
-    prompt = escape(characters(texts[0].start[-24:]))
+    prompt = escape(characters(texts[0].start[-40:]))
     lines = []
     for text in texts:
         flags = accepted(text)
@@ -74,12 +75,12 @@ def _lines(texts: list[Text]) -> str:
         )
         label = f'<span class="prompt">{text.decoder.ljust(wide)}  {prompt}</span>'
         rounds = len(text.decoded.rounds)
-        lines.append(f"{label}{shown}  <span class=\"prompt\">{rounds} calls</span>")
+        lines.append(f'{label}{shown}  <span class="prompt">{rounds} calls</span>')
     return f'<pre class="lines">{chr(10).join(lines)}</pre>'
 
 
 def _row(one: Compared) -> list[str]:
-    name = f"<code>{one.decoder}</code>" + (f"<br>planted: {escape(one.defect)}" if one.defect else "")
+    name = f"<code>{one.decoder}</code>" + (f", planted: {escape(one.defect)}" if one.defect else "")
     if one.passed is None:
         last = '<span class="muted">no promise</span>'
     elif one.defect:

@@ -6,7 +6,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reference.demo.decoding import limits
+from reference.demo.decoders import limits
 from reference.demo.evidence import Estimate
 from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story

@@ -32,7 +32,7 @@ p { max-width: 46rem; margin: .5rem 0; }
 a { color: var(--link); }
 .lead { font-size: 1.06rem; color: var(--muted); }
 .verdict { font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
 .fact { background: var(--panel); border-radius: .5rem; padding: .8rem 1rem; }
 .fact b { display: block; font-size: 1.55rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .fact span { color: var(--muted); font-size: .88rem; line-height: 1.35; display: block; }
@@ -44,7 +44,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 caption { text-align: left; color: var(--muted); padding-bottom: .4rem; font-size: .92rem; }
 th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--grid); text-align: left; vertical-align: top; }
 th { font-weight: 600; border-bottom: 1px solid var(--muted); vertical-align: bottom; }
-.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; } th.number { white-space: normal; }
 pre { background: var(--panel); border-radius: .5rem; padding: .9rem 1rem; margin: .5rem 0 1.1rem; overflow-x: auto;
   font: 13.5px/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }

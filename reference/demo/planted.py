@@ -61,8 +61,8 @@ class Planted:
 
 
 DEFECTS: dict[str, Callable[[TinyModel], Planted]] = {
-    "position of a node is its slot": lambda model: Planted(model, position_is_slot),
-    "nodes see their siblings": lambda model: Planted(model, sees_siblings),
-    "kept paths stay where they were": lambda model: Planted(model, moves=False),
+    "positions by slot": lambda model: Planted(model, position_is_slot),
+    "siblings visible": lambda model: Planted(model, sees_siblings),
+    "kept paths not moved": lambda model: Planted(model, moves=False),
 }
-"""What is wrong, and the target in which it is."""
+"""What is wrong, in few words, and the target in which it is."""

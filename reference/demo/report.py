@@ -5,12 +5,13 @@ from __future__ import annotations
 from html import escape
 
 from reference.demo.claims import Place
+from reference.demo.decoders import AUTOREGRESSIVE
 from reference.demo.equality_section import equality_section
 from reference.demo.evidence import FALSE_ALARM, Estimate, Judgement
 from reference.demo.figures import draw
 from reference.demo.marks import spans
 from reference.demo.page import figure, page, section, table, verdict
-from reference.demo.settings import COMPARED
+from reference.demo.settings import COMPARED, ROWS
 from reference.demo.story import TESTED, Story
 from reference.demo.table import notes
 from reference.demo.words import between, chance
@@ -41,25 +42,33 @@ def html(story: Story) -> str:
 
 def _head(story: Story) -> str:
     best = max(story.decoders, key=lambda one: one.block_efficiency.value)
-    fastest = max(story.decoders, key=lambda one: one.speed_ratio)
+    alone = [one for one in story.decoders if one.rows == 1]
+    fastest = max(alone, key=lambda one: one.speed_ratio)
+    batched = next(one for one in story.decoders if one.rows > 1)
     checked = [one for one in story.exact if not one.defect]
     if story.failures:
         lines = "".join(f"<li>{escape(line)}</li>" for line in story.failures)
         status = f'<p class="verdict bad">{len(story.failures)} check(s) failed</p><ul>{lines}</ul>'
     else:
         status = '<p class="verdict good">Every check of this run passed.</p>'
+    own = story.equality.compared[0].arithmetic
+    same, texts = story.equality.shares()[own]
+    planted = [one.passed for one in (*story.exact, *story.equality.compared) if one.defect]
     facts = [
+        (f"{same} of {texts}",
+         f"texts identical with {AUTOREGRESSIVE}, {', '.join(one.decoder for one in alone[1:])} and batched decoding"),
         (f"{best.block_efficiency.value:.2f}", f"tokens per target call, {best.decoder}"),
-        (f"× {fastest.speed_ratio:.2f}", f"speed of {fastest.decoder} relative to autoregressive, same run"),
+        (f"× {batched.speed_ratio:.2f}",
+         f"speed of {batched.rows} texts at once relative to one autoregressive text, same run; {fastest.decoder} "
+         f"alone × {fastest.speed_ratio:.2f}"),
         (f"{len(checked)} of {len(checked)}" if all(one.passed for one in checked) else "not all",
          "pairs of rule and draft law with exactly the target’s law (total variation 0)"),
-        (f"{sum(one.passed for one in story.exact if one.defect)} of {sum(bool(one.defect) for one in story.exact)}",
-         "planted defects seen by the same check"),
+        (f"{sum(map(bool, planted))} of {len(planted)}", "planted defects seen by the same checks"),
     ]  # fmt: skip
     for one in story.attained[:1]:
         first = one.places[0]
         facts.insert(
-            2,
+            3,
             (
                 f"{first.measured.value:.3f}",
                 f"of the rounds of {one.decoder} emitted a candidate; the optimum there is {first.optimum:.3f}",
@@ -68,10 +77,10 @@ def _head(story: Story) -> str:
     boxes = "".join(f'<div class="fact"><b>{value}</b><span>{escape(what)}</span></div>' for value, what in facts)
     return (
         "<h1>Speculative decoding, computed</h1>\n"
-        '<p class="lead">A small target and a smaller draft continue prompts. A chain drafts '
-        f"{story.settings.draft_length} tokens a round, or several paths are drafted, and the target judges them in "
-        "one call. What is measured is compared with what theory says, and every verification rule is enumerated "
-        "exactly.</p>\n"
+        '<p class="lead">A small target and a smaller draft continue prompts. A chain or a tree, '
+        f"{story.settings.draft_length} tokens deep, is drafted a round, and the target judges it in one call, alone "
+        "or for many texts at once. Texts of all decoders are compared bit for bit, what is measured is compared with "
+        "what theory says, and every verification rule is enumerated exactly.</p>\n"
         f'{status}\n<div class="facts">{boxes}</div>'
     )
 
@@ -80,9 +89,11 @@ def _decoders(story: Story, svg: str) -> str:
     rows = [
         [
             f"<code>{one.decoder}</code>",
+            one.randomness,
+            str(one.rows),
             str(one.emitted_tokens),
             str(one.target_calls),
-            str(one.draft_calls),
+            str(one.passes),
             between(one.acceptance_rate) if one.acceptance_rate else "",
             between(one.block_efficiency),
             f"{one.tokens_per_second:.0f}",
@@ -90,32 +101,34 @@ def _decoders(story: Story, svg: str) -> str:
         ]
         for one in story.decoders
     ]
-    head = ["decoder", "tokens", "target calls", "draft calls", "acceptance rate", "block efficiency", "tokens/s",
-            "speed ratio"]  # fmt: skip
-    texts = (
-        f"{story.settings.prompts} prompts, up to {story.settings.max_tokens} tokens each "
-        f"({story.settings.path_tokens} where several paths are drafted), temperature 1"
-    )
+    head = ["decoder", "randomness", "texts at once", "tokens", "rounds", "target passes", "acceptance rate",
+            "block efficiency", "tokens/s", "speed ratio"]  # fmt: skip
+    chosen = story.settings
     return section(
         "decoders",
         "Decoders on the same prompts",
         figure(
             svg,
-            "Left: tokens emitted per call of the target; the dashed mark is the most a decoder can reach, the length "
-            "of its chain or paths and one more. Right: tokens "
-            f"per second of decoding. {texts}. Lines across are 95 % intervals over texts (Student t of the ratio, "
-            "texts taken as independent). The decoders take turns on every prompt, so that the machine’s load falls "
-            "on all of them. Speed belongs to this machine; block efficiency does not.",
+            "Left: tokens emitted per round, which is one call of the target for a text; the dashed mark is the most a "
+            "decoder can reach, the depth of what it drafts and one more. Right: tokens per second of decoding; "
+            f"×{ROWS} is a batch that has {ROWS} texts in work. {chosen.prompts} prompts, temperature 1, up to "
+            f"{chosen.equality_tokens} tokens each with coupled randomness (the section above), and with a rule "
+            f"{chosen.max_tokens} for chains and {chosen.path_tokens} for trees and paths. Lines across are 95 % "
+            "intervals over texts (Student t of the ratio, texts taken as independent). Decoders with one text at once "
+            "take turns on every prompt, so that the machine’s load falls on all of them. Speed belongs to this "
+            "machine; block efficiency does not.",
         ),
-        table(head, rows, range(1, 8)),
-        '<p class="note">Tokens are bytes. The acceptance rate divides the drafted tokens that ended in the text by '
-        "all drafted ones, those behind a rejection included. Brackets hold 95 % intervals over texts.</p>",
+        table(head, rows, range(2, 10)),
+        '<p class="note">Tokens are bytes. With coupled randomness the drafts guess the one text that the random '
+        "numbers determine; with a rule (rejection) the text follows the target’s law, but changes with the drafts. "
+        "The acceptance rate divides the drafted tokens that ended in the text by all drafted ones, those behind a "
+        "rejection and on other branches included. Brackets hold 95 % intervals over texts.</p>",
     )
 
 
 def _samples(story: Story) -> str:
-    chained = [text for text in story.texts if text.decoder != story.decoders[0].decoder]
-    chosen = [text for number, text in enumerate(chained) if number % 3 == 0][:SAMPLES]
+    ruled = [one.decoder for one in story.decoders if one.randomness == "rejection"]
+    chosen = [story.texts[name][number % story.settings.prompts] for number, name in enumerate(ruled[:SAMPLES])]
     shown = []
     for text in chosen:
         body = "".join(f'<mark class="{mark}">{escape(part)}</mark>' for part, mark in spans(text))
@@ -126,8 +139,8 @@ def _samples(story: Story) -> str:
     key = (
         '<p><span class="prompt">Prompt</span>; <mark class="accepted">drafted and accepted</mark>; '
         '<mark class="corrected">the target’s correction</mark> of a rejected draft; '
-        '<mark class="bonus">bonus token</mark> after a round that was kept in full. A last token '
-        "without colour was decoded without drafts.</p>"
+        '<mark class="bonus">bonus token</mark> behind a path that was kept in full. A last token '
+        "without colour was decoded without drafts. In these texts a rule judges the drafts.</p>"
     )
     return section("samples", "What became of every token", key, *shown)
 

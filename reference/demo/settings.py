@@ -22,7 +22,7 @@ ROWS = 8
 CONTRAST = "native"
 """Arithmetic without a promise, shown beside the pair's own."""
 
-PLANTED = 12
+PLANTED = 8
 """Most prompts that are decoded for each defect planted in the target."""
 
 
@@ -54,7 +54,7 @@ class Settings:
     Raises ValueError naming the number that is out of range.
     """
 
-    prompts: int = 36
+    prompts: int = 30
     max_tokens: int = 48
     path_tokens: int = 24
     equality_tokens: int = 20

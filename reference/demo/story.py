@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,18 +12,9 @@ from typing import Any
 from reference.demo import claims, exact_laws, table
 from reference.demo.attained import Attained, attained
 from reference.demo.claims import Place
-from reference.demo.contexts import laws
-from reference.demo.decoding import (
-    AUTOREGRESSIVE,
-    Decoder,
-    Summary,
-    Text,
-    coupled,
-    paths_decoders,
-    rejecting,
-    run,
-    summaries,
-)
+from reference.demo.contexts import Contexts, Laws
+from reference.demo.decoders import AUTOREGRESSIVE, Decoder, coupled, paths_decoders, rejecting
+from reference.demo.decoding import Summary, Text, run, summaries
 from reference.demo.equality import Equality, check
 from reference.demo.evidence import Judgement
 from reference.demo.exact_laws import Checked
@@ -133,8 +123,8 @@ def tell(
 ) -> Story:
     """Decode, compare, judge, tabulate and enumerate.
 
-    ``changed`` (rule programs) and ``decoders`` (by name) take planted defects; ``note(stage, seconds)`` is called after
-    every stage.
+    ``changed`` (rule programs) and ``decoders`` (by name) take planted defects; ``note(stage, seconds)`` is called
+    after every stage.
     """
     chosen = spread(settings.prompts)
     own = [(decoders or {}).get(one.name, one) for one in (*coupled(pair, settings), *rejecting(pair, settings))]
@@ -155,22 +145,18 @@ def tell(
         unruled = [one for one in made if one.decoder.rule is None]
         equality = check(unruled, pair, chosen, settings, watch=progress)
     with timed("laws"):
-        # Where texts are the same with all coupled decoders, one of them says it all.
+        # Texts are the same with all coupled decoders: one of them says it all.
         told = {name: texts for name, texts in by_name.items() if name not in {o.decoder.name for o in unruled[1:]}}
-        read = iter(progress([text for texts in told.values() for text in texts], label="laws of the contexts"))
-        known = {
-            name: [
-                laws(pair.target, pair.draft, text.start, text.decoded.tokens, text.options)
-                for text in itertools.islice(read, len(texts))
-            ]
-            for name, texts in told.items()
-        }
+        known: dict[str, list[Laws]] = {name: [] for name in told}
+        contexts = Contexts(pair.target, pair.draft)
+        for number in progress(range(len(chosen)), label="laws of the contexts"):
+            for name, texts in told.items():
+                text = texts[number]
+                known[name].append(contexts.laws(text.start, text.decoded.tokens, text.options))
     with timed("claims"):
         trials = list(claims.trials(told[TESTED], known[TESTED]))
         surprise = {name: claims.surprise(texts, known[name]) for name, texts in told.items()}
-        reached = [
-            attained(one, told[one.name], known[one.name]) for one in paths_decoders(settings.draft_length)
-        ]
+        reached = [attained(one, told[one.name], known[one.name]) for one in paths_decoders(settings.draft_length)]
     with timed("table"):
         rows = table.rows(
             known[AUTOREGRESSIVE],

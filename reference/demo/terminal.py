@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reference.demo.evidence import FALSE_ALARM, Estimate
-from reference.demo.marks import SIGNS, ruled
+from reference.demo.marks import SIGNS, accepted, characters, ruled
 from reference.demo.settings import COMPARED
 from reference.demo.story import TESTED, Story
 from reference.demo.table import notes
@@ -14,6 +14,7 @@ from reference.demo.words import between, chance
 
 def lines(story: Story) -> Iterator[str]:
     """The whole summary, section by section."""
+    yield from _equality(story)
     yield from _decoders(story)
     yield from _sample(story)
     yield from _claims(story)
@@ -36,19 +37,60 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
     ]
 
 
+def _equality(story: Story) -> Iterator[str]:
+    chosen, equality = story.settings, story.equality
+    yield ""
+    yield (
+        f"Equality: {chosen.prompts} prompts, up to {chosen.equality_tokens} tokens each, coupled randomness; every "
+        "decoder beside autoregressive, bit for bit"
+    )
+    rows = [
+        [
+            one.arithmetic,
+            one.decoder,
+            f"{one.equal_texts} / {one.texts}",
+            f"{one.equal_logprobs} / {one.texts}",
+            f"{one.equal_logit_rows} / {one.logit_rows}",
+            "no promise" if one.passed is None else _word(one.defect, one.passed),
+        ]
+        for one in equality.compared
+    ]
+    table = aligned(["arithmetic", "decoder", "texts", "log-probabilities", "logit rows", ""], rows, left=2)
+    for line, one in zip(table, [None, *equality.compared], strict=True):
+        yield line if one is None or not one.defect else f"{line}  planted: {one.defect}"
+    for name, (same, texts) in equality.shares().items():
+        yield f"  {name}: {same} of {texts} texts identical with all decoders ({same / texts:.1%})"
+    texts = [story.texts[one.decoder][0] for one in story.decoders if one.randomness == "coupled"]
+    wide = max(len(text.decoder) for text in texts)
+    yield ""
+    yield f"One text ({texts[0].prompt.id}) by every decoder; {SIGNS['accepted']} was drafted and kept"
+    yield f"    {'':{wide}}  {characters(texts[0].decoded.tokens)}"
+    for text in texts:
+        signs = "".join(SIGNS["accepted"] if kept else SIGNS["target"] for kept in accepted(text))
+        same = "" if text.decoded.tokens == texts[0].decoded.tokens else "  ANOTHER TEXT"
+        yield f"    {text.decoder:{wide}}  {signs}  {len(text.decoded.rounds)} rounds{same}"
+
+
+def _word(defect: str, passed: bool) -> str:
+    if defect:
+        return "seen" if passed else "MISSED"
+    return "identical" if passed else "DIFFERS"
+
+
 def _decoders(story: Story) -> Iterator[str]:
     chosen = story.settings
     yield ""
     yield (
-        f"Decoders: {chosen.prompts} prompts, up to {chosen.max_tokens} tokens each ({chosen.path_tokens} for several "
-        f"paths), temperature 1, chains of {chosen.draft_length}; 95 % intervals over texts"
+        f"Decoders: {chosen.prompts} prompts, temperature 1, drafts {chosen.draft_length} deep; with a rule up to "
+        f"{chosen.max_tokens} tokens each for chains, {chosen.path_tokens} for trees; 95 % intervals over texts"
     )
     rows = [
         [
             one.decoder,
+            str(one.rows),
             str(one.emitted_tokens),
             str(one.target_calls),
-            str(one.draft_calls),
+            str(one.passes),
             between(one.acceptance_rate) if one.acceptance_rate else "-",
             between(one.block_efficiency),
             f"{one.tokens_per_second:.0f}",
@@ -59,9 +101,10 @@ def _decoders(story: Story) -> Iterator[str]:
     yield from aligned(
         [
             "decoder",
+            "at once",
             "tokens",
-            "target calls",
-            "draft calls",
+            "rounds",
+            "passes",
             "acceptance rate",
             "block efficiency",
             "tokens/s",
@@ -69,11 +112,11 @@ def _decoders(story: Story) -> Iterator[str]:
         ],
         rows,
     )
-    yield "  acceptance rate: kept drafts over all drafts, those behind a rejection included; speed is that of this run"
+    yield "  at once: texts in work; acceptance rate: kept drafts over all drafts; speed is that of this run"
 
 
 def _sample(story: Story) -> Iterator[str]:
-    text = next(text for text in story.texts if text.decoder == TESTED)
+    text = story.texts[TESTED][0]
     yield ""
     yield (
         f"Sample ({text.prompt.id}, {text.decoder}): {SIGNS['accepted']} accepted draft, {SIGNS['corrected']} "

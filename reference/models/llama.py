@@ -47,13 +47,16 @@ class LlamaConfig:
             "attention_bias": False,
             "mlp_bias": False,
         }
+        unsaid = assumed | {"tie_word_embeddings": False}  # what a stock config means where it says nothing
         for key, value in assumed.items():
-            if raw.get(key, value) != value:
-                raise ValueError(f"{path}: {key} is {raw[key]!r}; this model allows only {value!r}")
+            found = raw.get(key, unsaid[key])
+            if found != value:
+                raise ValueError(f"{path}: {key} is {found!r}; this model allows only {value!r}")
         rope = raw.get("rope_parameters") or {}
         if rope.get("rope_type", "default") != "default":
             raise ValueError(f"{path}: rope_type is {rope['rope_type']!r}; this model allows only 'default'")
         values = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
+        values.setdefault("rms_norm_eps", 1e-6)  # as a stock config means it
         values.setdefault("rope_theta", rope.get("rope_theta", 10_000.0))
         return cls(**values)
 
@@ -105,10 +108,12 @@ def rotary_table(config: LlamaConfig) -> tuple[Tensor, Tensor]:
     """cos and sin of position x frequency, each (context, d), with the two halves of a head sharing frequencies.
 
     Angles are computed in float32, as transformers does: at position 500 float64 angles differ by 3e-5, which would
-    show in the logits.
+    show in the logits. They are made on the CPU wherever the model will be, so that all devices have the same.
     """
-    half = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
-    angle = torch.outer(torch.arange(config.max_position_embeddings, dtype=torch.float32), 1 / config.rope_theta**half)
+    with torch.device("cpu"):
+        half = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
+        places = torch.arange(config.max_position_embeddings, dtype=torch.float32)
+    angle = torch.outer(places, 1 / config.rope_theta**half)
     angle = torch.cat([angle, angle], dim=-1)
     return angle.cos(), angle.sin()
 

@@ -52,7 +52,9 @@ class Weight8(NamedTuple):
 
     def row_norms(self) -> Tensor:
         """Euclidean norm of each row (N,) as it acts, rounded up a little."""
-        rows = self.matrix[: self.scale.shape[0]].to(torch.float64).norm(dim=-1)
+        rows = (
+            self.matrix[: self.scale.shape[0]].to(torch.float64).square_().sum(dim=-1).sqrt_()
+        )  # exact: whole numbers
         return rows.mul_(self.scale.to(torch.float64)).mul_(1 + 2.0**-20)
 
 
