@@ -157,7 +157,7 @@ def rounds(searched: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     jobs = texts.shipped(0, min(2, sizes.search_prompts))
     for name in ARITHMETICS:
-        for mode in ("greedy", "coupled", "rejection"):
+        for mode in searched:
             for kind in (PLAIN, *(searched[mode]["best"][kind] for kind in ("chain", "tree"))):
                 models = Models.load(name)
                 drafter = None if kind == PLAIN else DRAFTING[kind](models)

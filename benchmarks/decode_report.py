@@ -22,7 +22,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         rows = found["batched"]["against transformers"]
         yield "  times transformers in batches as large: " + "; ".join(f"{k} {r['wall']:.2f}" for k, r in rows.items())
     if "threads" in found:
-        yield from _players("one and two threads, greedy", found["threads"]["players"])
+        yield from _players("one and two threads", found["threads"]["players"])
     for label, section in found.get("exactness", {}).items():
         yield f"\ncost of exactness, {label}: time over that of native"
         for name, kinds in section["cost"].items():
@@ -37,8 +37,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             for path, row in paths.items():
                 more = "" if "largest gap" not in row else f"  largest gap of the two logits {row['largest gap']:.2g}"
                 yield f"  {family:30} {path:24} {row['same']:5} of {row['prompts']}  {row['share']:.4f}{more}"
-    yield "\ngoals (medians, range over repetitions)"
-    yield from (f"  {goal}" for goal in goals(found))
+    wanted = list(goals(found))
+    if wanted:
+        yield f"\ngoals (medians, range over repetitions): {sum(goal.met for goal in wanted)} of {len(wanted)} met"
+        yield from (f"  {goal}" for goal in wanted)
 
 
 def _players(title: str, rows: dict[str, Any]) -> Iterator[str]:

@@ -60,12 +60,13 @@ class Sizes:
     threads: tuple[int, ...] = (1, 2)
     repetitions: int = 3
     drafting: tuple[str, ...] = (*DRAFTING, *FIXED, *ASSISTED)
+    modes: tuple[str, ...] = ("greedy", "coupled", "rejection")
     quickly: bool = False
 
     @classmethod
     def quick(cls) -> Sizes:
         few = ("chain 2", "tree 2 x 1", "fixed shapes, chain 3", "assisted, as it comes")
-        return cls(1, 2, 1, 2, (1, 2), 2, 2, (1,), 1, few, True)
+        return cls(1, 2, 1, 2, (1, 2), 2, 2, (1,), 1, few, ("coupled",), True)
 
 
 def table(turns: Sequence[Turn], bases: Mapping[str, str]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def search(sizes: Sizes) -> dict[str, Any]:
     jobs, tokens = texts.singly(texts.shipped(0, sizes.search_prompts)), sizes.search_tokens
     models, peer = Models.load("exact64"), Peer(torch.float32)
     found: dict[str, Any] = {}
-    for mode in ("greedy", "coupled", "rejection"):
+    for mode in sizes.modes:
         players = {PLAIN: ours(models.target, None, mode, tokens)}
         players |= {name: ours(models.target, make(models), mode, tokens) for name, make in DRAFTING.items()}
         if mode != "rejection":
@@ -195,7 +196,7 @@ def batched(searched: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
 
 def threads(searched: dict[str, Any], sizes: Sizes) -> dict[str, Any]:
     """The same decoders with one and with two threads of torch."""
-    mode, tokens = "greedy", sizes.batch_tokens
+    mode, tokens = sizes.modes[0], sizes.batch_tokens
     jobs = texts.shipped(sizes.search_prompts, sizes.search_prompts + sizes.batch_jobs)
     models, peer = Models.load("exact64"), Peer(torch.float32)
     chain = DRAFTING[searched[mode]["best"]["chain"]](models)

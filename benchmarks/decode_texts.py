@@ -11,8 +11,8 @@ from benchmarks.decode_players import Job
 from reference import pair
 from reference.pair import corpus, prompts
 
-SHORTEST, LENGTHS = 8, 57
-"""Pieces are 8 to 64 bytes long, all lengths equally often."""
+SHORTEST, LENGTHS = 8, 33
+"""Pieces are 8 to 40 bytes long, all lengths equally often."""
 
 
 def shipped(start: int, stop: int) -> list[Job]:
@@ -30,7 +30,7 @@ def many(count: int) -> tuple[Job, ...]:
     text = corpus.tokens([document for document in corpus.documents() if document.held_out])
     starts = np.linspace(0, len(text) - SHORTEST - LENGTHS, count - len(jobs) + 1, dtype=np.int64)[:-1]
     for number, start in enumerate(starts, start=len(jobs)):
-        piece = text[start : start + SHORTEST + 10 * number % LENGTHS]  # 10 and 57 have no common factor
+        piece = text[start : start + SHORTEST + 10 * number % LENGTHS]  # 10 and 33 have no common factor
         jobs.append(Job((corpus.END, *(int(byte) for byte in piece)), number))
     return tuple(jobs)
 

@@ -82,9 +82,9 @@ class Noise:
     def row(self, position: int) -> NDArray[np.float64]:
         """G(position, .), shape (V,)."""
         if position not in self._rows:
+            self._rows = {place: row for place, row in self._rows.items() if place > position - AHEAD}
             if isinstance(self._source, Keyed):
                 made = in_blocks(self._source.rows(position, AHEAD, Stream.COUPLED, self._size))
-                self._rows = {place: row for place, row in self._rows.items() if place > position - AHEAD}
                 self._rows |= {position + i: row for i, row in enumerate(made)}
             else:
                 self._rows[position] = gumbel(self._source(position, Stream.COUPLED, self._size))
@@ -98,13 +98,18 @@ def scores(
     noise: Noise,
     positions: Sequence[int],
 ) -> NDArray[np.float64]:
-    """What is maximised, (R, V): logits / temperature + noise, -inf where the law is zero; at temperature 0 the logits.
+    """What is maximised, (R, V): (logits - largest) / temperature + noise; at temperature 0 the logits.
 
-    logits and laws (R, V), one position for each row.
+    logits and laws (R, V), one position for each row; -inf where the law is zero, which it may be in all of a row. The
+    largest is taken off so that no temperature overflows.
     """
+    lawful = laws.any(axis=-1, keepdims=True)
     if temperature == 0:
-        return logits
-    noisy = logits / temperature + np.stack([noise.row(position) for position in positions])
+        return np.where(lawful, logits, -np.inf)
+    known = np.where(lawful, logits, 0.0)
+    with np.errstate(over="ignore"):  # far below the largest: -inf is right
+        noisy = (known - known.max(axis=-1, keepdims=True)) / temperature
+    noisy += np.stack([noise.row(position) for position in positions])
     return np.where(laws > 0, noisy, -np.inf)
 
 
@@ -115,6 +120,7 @@ def best(row: NDArray[np.float64], count: int) -> list[int]:
     [1, 3, 0]
     """
     if count == 1:
-        return [int(np.argmax(row))]
+        token = int(np.argmax(row))
+        return [token] if row[token] > -np.inf else []
     order = np.argsort(-row, kind="stable")[:count]
     return [int(token) for token in order if row[token] > -np.inf]

@@ -46,7 +46,7 @@ def test_quick_run(sections: list[str], tmp_path: Path, capsys: pytest.CaptureFi
     assert f"--sections {' '.join(sections)}" in record["made"]["command"]
     for mode, section in record["compared"].items():
         kinds = {name.split(", ")[0] for name in section["players"]}
-        assert kinds == {"exact64", "int8", "native"} | (set() if mode == "rejection" else {"transformers"})
+        assert (mode, kinds) == ("coupled", {"exact64", "int8", "native", "transformers"})
         assert all(row["tokens"] == 2 for row in section["players"].values())
     shares = record["equal"]["exact64, coupled"]
     assert len(shares) == 3

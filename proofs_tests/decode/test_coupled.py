@@ -108,7 +108,7 @@ def test_noise_of_another_place_changes_the_text(wrong, kind):
     """The slot in a tree is no position, and a chain's rounds start anywhere. In a chain the slot is the position."""
     target, draft, options = table(0, 4), table(1, 4), decode.Options(max_tokens=40, seed=5)
     plain = decode.autoregressive(target, [0], options=options)
-    with mock.patch.object(loop, "Coupled", wrong):
+    with mock.patch.object(judge, "Coupled", wrong):
         same = text(target, [0], COUPLED[kind](draft), options).tokens == plain.tokens
     assert same == (wrong is BySlot and kind == "chain")
 
@@ -240,11 +240,21 @@ def test_noise_is_finite_at_both_ends():
     assert ends[0] < ends[1] < -3.5 < 36 < ends[2]
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-30])
+def test_tiny_temperatures_choose_the_likeliest(temperature):
+    for seed in range(8):
+        options = decode.Options(max_tokens=6, temperature=temperature, seed=seed)
+        coupled = decode.autoregressive(table(0, 4), [0], options=options)
+        greedy = decode.autoregressive(table(0, 4), [0], options=dataclasses.replace(options, temperature=0.0))
+        assert coupled.tokens == greedy.tokens
+        assert coupled.logprobs == (0.0,) * 6
+
+
 def test_scores_are_logits_over_temperature_plus_noise():
     logits, laws = np.array([[1.0, -2.0, 0.5]] * 2), np.array([[0.6, 0.0, 0.4]] * 2)
     noise = Noise(Keyed(1, 2), 3)
     found = scores(logits, laws, 0.5, noise, [7, 8])
-    want = logits / 0.5 + np.stack([noise.row(7), noise.row(8)])
+    want = (logits - 1.0) / 0.5 + np.stack([noise.row(7), noise.row(8)])
     assert np.array_equal(found[:, [0, 2]], want[:, [0, 2]])
     assert (found[:, 1] == -np.inf).all()
     assert np.array_equal(scores(logits, laws, 0, noise, [7, 8]), logits)

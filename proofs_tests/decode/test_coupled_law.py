@@ -18,7 +18,7 @@ from proofs_tests.decode.harness import table
 from proofs_tests.decode.test_coupled import ByRound, BySlot
 from proofs_tests.decode.zoo import COUPLED
 from reference import decode, drafters
-from reference.decode import judge, loop
+from reference.decode import judge
 from reference.models.table import TableModel
 from reference.random import Keyed, Stream
 from specmath import exact
@@ -88,5 +88,5 @@ def test_noise_that_two_places_share_is_caught():
 
 @pytest.mark.parametrize("wrong", [BySlot, ByRound])
 def test_noise_of_the_slot_or_of_the_round_is_caught(wrong):
-    patches = [mock.patch.object(loop, "Coupled", wrong)]
+    patches = [mock.patch.object(judge, "Coupled", wrong)]
     assert coupled_bias(TWO[0], COUPLED["tree"](TWO[1]), patches=patches) > 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from proofs_tests.decode.harness import table
 from reference import decode, drafters
+from reference.drafters import Proposal
 from reference.models.table import TableModel
 from specmath import rules
 
@@ -82,8 +85,103 @@ def test_a_prompt_that_fills_the_context_is_refused():
 def test_logits_from_which_no_law_follows_name_their_model(value, said, rule):
     with pytest.raises(ValueError, match=f"^target: logits: .*{said}"):
         decode.chain(holds(value), TWO, [0], draft_length=2, rule=rule)
-    with pytest.raises(ValueError, match=f"^draft: logits: .*{said}"):
-        decode.chain(TWO, holds(value), [0], draft_length=2, rule=rule)
+    if rule is None:  # a draft cannot change coupled text, and so cannot end it: it proposes nothing
+        options = decode.Options(max_tokens=8)
+        drafted = decode.chain(TWO, holds(value), [0], draft_length=2, options=options)
+        assert drafted.tokens == decode.autoregressive(TWO, [0], options=options).tokens
+        assert not any(one.drafted for one in drafted.rounds)
+    else:
+        with pytest.raises(ValueError, match=f"^draft: logits: .*{said}"):
+            decode.chain(TWO, holds(value), [0], draft_length=2, rule=rule)
+
+
+class Abyss(TableModel):
+    """Two tokens; logits hold NaN after token 1, which the target never chooses and every draft proposes."""
+
+    def logits(self, prefix):
+        return np.full(2, np.nan) if 1 in prefix else np.log(np.array([1.0, 1e-300]))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2, 1)])
+def test_logits_beside_the_path_do_not_matter_in_coupled_text(shape):
+    target, draft = Abyss(lambda prefix: [1, 0], 2), TableModel(lambda prefix: [0.1, 0.9], 2)
+    options = decode.Options(max_tokens=6, seed=3)
+    plain = decode.autoregressive(target, [0], options=options)
+    drafted = decode.tree(target, draft, [0], shape=shape, options=options)
+    assert drafted.tokens == plain.tokens == (0,) * 6
+    assert any(1 in one.drafted for one in drafted.rounds), "the abyss was never looked into"
+    with pytest.raises(ValueError, match=r"^target: logits: .*NaN"):  # plain decoding falls into it as well
+        decode.tree(target, draft, [0, 1], shape=shape, options=options)
+    with pytest.raises(ValueError, match=r"^target: logits: .*NaN"):
+        decode.tree(target, draft, [0], shape=shape, options=dataclasses.replace(options, randomness="rejection"))
+
+
+@dataclasses.dataclass
+class Liar:
+    """Proposes whatever it was made with."""
+
+    proposal: Proposal
+    laws = None
+    branches = (1, 2)
+    shape = "tree"
+
+    def check(self, target):
+        """Any."""
+
+    def begin(self, task, memory=None):
+        return self
+
+    def propose(self, tokens, most):
+        yield from ()
+        return self.proposal
+
+    def keep(self, path):
+        """Nothing."""
+
+    def memory(self):
+        return None
+
+    def close(self):
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("proposal", "said"),
+    [
+        (Proposal([0, 0, 0], [-1, 0, 1]), "drafter: a tree 3 deep; allowed is 2, so that the text ends in time"),
+        (Proposal([0, 0], [-1]), "drafter: 1 parents for 2 tokens; allowed is one each"),
+        (Proposal([0, 0], [1, -1]), r"drafter: parents\[0\] is 1; allowed are -1 \(the text\) and earlier nodes"),
+        (Proposal([0], [-1], [np.array([0.5, 0.5])] * 2), "drafter: 2 laws for 1 tokens; allowed are None or one each"),
+        (Proposal([2], [-1]), r"tree\[0\] is 2; allowed are token ids from 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("rule", [None, "sampler_match"])
+def test_a_drafter_that_proposes_no_such_tree_is_told(proposal, said, rule):
+    options = decode.Options(max_tokens=3)
+    with pytest.raises(ValueError, match=said):
+        decode.collect(decode.stream(TWO, [0], drafter=Liar(proposal), rule=rule, options=options))
+    ended = decode.batched(TWO, [decode.Request(prompt=[0], drafter=Liar(proposal), rule=rule, options=options)])[0]
+    assert isinstance(ended, decode.Failure)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: decode.stream(TWO, [0], drafter=TWO), "drafter is a TableModel without 'laws'; allowed are drafters"),
+        (lambda: decode.stream(TWO, [0], drafter="lookup"), "drafter is a str without 'laws'"),
+        (lambda: decode.autoregressive([0], TWO), "target is a list without 'vocabulary_size'"),
+        (lambda: decode.autoregressive(TWO, np.zeros((1, 3), int)), "prompt: it is no list of token ids"),
+        (lambda: decode.autoregressive(TWO, "text"), "prompt: it is no list of token ids"),
+        (
+            lambda: decode.autoregressive(TWO, [0], options={"seed": 1}),
+            "options is a dict; allowed is an Options object",
+        ),
+        (lambda: decode.Options(stop=5), "stop is 5; allowed are token ids in a list, set or tuple"),
+    ],
+)
+def test_other_objects_are_refused_in_words(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
 
 
 def test_tokens_of_other_integer_types_are_tokens():

@@ -164,7 +164,7 @@ def test_a_row_whose_logits_hold_nan_takes_nobody_with_it(bad, rule):
 
 def test_a_draft_whose_logits_hold_nan_says_so():
     draft = Fragile(table(5, SIZE).law, SIZE)
-    listed = [*good(), Request(prompt=[3], options=OPTIONS, drafter=drafters.chain(draft, 2))]
+    listed = [*good(), Request(prompt=[3], options=OPTIONS, drafter=drafters.chain(draft, 2), rule="token_wise")]
     assert check_others(batched(table(3, SIZE, context_length=40), listed), 4).error.startswith("draft: logits: ")
 
 

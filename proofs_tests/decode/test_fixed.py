@@ -132,7 +132,7 @@ DEFECTS: dict[str, tuple[ModuleType, str, str]] = {
     "full paths are cut": SHAPE("length += found", "length += found & (depth < self.depth - 1)"),
     "the second candidate is the first": SHAPE("scores.scatter_(-1, found[-1][..., None], -torch.inf)", "pass"),
     "rows share a seed": HERE(WORDS, WORDS.replace("_words", "_words[:, :1]")),
-    "temperature of another row": HERE("wide / self._heat +", "wide / self._heat.flip(0) +"),
+    "temperature of another row": HERE(") / self._heat\n", ") / self._heat.flip(0)\n"),
 }
 """Name: where, the source as it stands, what it is replaced by."""
 

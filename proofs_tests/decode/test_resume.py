@@ -119,6 +119,25 @@ def test_a_stored_text_that_is_none_is_refused(changes, message):
         decode.resume(TARGET, Saved.from_json({**GOOD, **changes}))
 
 
+def test_the_rule_is_remembered_and_no_other_is_taken():
+    drafter, options = drafters.chain(table(5, 4), 3), decode.Options(max_tokens=12, seed=3)
+    whole = decode.stream(TARGET, [0], drafter=drafter, rule="block", options=options)
+    next(whole)
+    saved = Saved.from_json(json.loads(json.dumps(whole.save().as_json())))
+    assert saved.rule == "block"
+    rest = [one.emitted for one in whole]
+    assert [one.emitted for one in decode.resume(TARGET, saved, drafter=drafter)] == rest
+    for other in ("token_wise", None):
+        with pytest.raises(ValueError, match="the saved text was judged by"):
+            decode.resume(TARGET, dataclasses.replace(saved, rule=other), drafter=drafter, rule="block")
+    with pytest.raises(ValueError, match="unknown here; hand in the rule"):
+        decode.resume(TARGET, dataclasses.replace(saved, rule="mine"), drafter=drafter)
+    with pytest.raises(ValueError, match=r"saved.rounds is 'x'"):
+        dataclasses.replace(saved, rounds="x")
+    with pytest.raises(ValueError, match="schema_version is not 1"):
+        Saved.from_json({**GOOD, "schema_version": 7})
+
+
 @pytest.mark.parametrize("name", ["prompt", "emitted", "options"])
 def test_a_stored_text_without_a_field_is_refused(name):
     left = {key: value for key, value in GOOD.items() if key != name}

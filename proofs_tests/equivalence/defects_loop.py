@@ -138,9 +138,9 @@ def temperature_of_first_text() -> Planted:
     first: list[float] = []
     real = Coupled.__init__
 
-    def init(self: Coupled, options: Options, source: Any, size: int) -> None:
+    def init(self: Coupled, options: Options, *rest: Any) -> None:
         first.append(options.temperature)
-        real(self, replace(options, temperature=first[0]), source, size)
+        real(self, replace(options, temperature=first[0]), *rest)
 
     return patch.object(Coupled, "__init__", init)
 

@@ -49,7 +49,8 @@ def judged(read: Callable[[Sequence[int]], Tensor], prompt: Sequence[int], asked
         if asked.temperature == 0:
             score = values
         else:
-            score = [v / asked.temperature + noise(asked, len(text), i) for i, v in enumerate(values)]
+            top = max(values)
+            score = [(v - top) / asked.temperature + noise(asked, len(text), i) for i, v in enumerate(values)]
         allowed = [token for token in range(len(law)) if law[token] > 0]
         text.append(max(allowed, key=lambda token: (score[token], -token)))
         logs.append(math.log(law[text[-1]]))

@@ -9,8 +9,9 @@
 """
 
 from reference.decode.batched import Batch, Event, batched, batched_events
-from reference.decode.loop import Request, Saved, Stream
+from reference.decode.loop import Stream
 from reference.decode.options import Options
+from reference.decode.request import Request, Saved
 from reference.decode.single import autoregressive, chain, resume, stream, tree
 from reference.decode.trace import Decoded, Failure, Round, StopReason, collect
 

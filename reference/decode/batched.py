@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from reference.decode.loop import Request, Steps, Stream
+from reference.decode.loop import Steps, Stream
 from reference.decode.options import check_count
+from reference.decode.request import Request
 from reference.decode.trace import Decoded, Failure, Round, collect
 from reference.models.protocol import Cache, LanguageModel, Read, State
 from specmath.arrays import Array
@@ -48,7 +49,8 @@ class Batch:
         self._drafts: dict[int, tuple[LanguageModel, list[Cache]]] = {}  # by model, kept alive with its caches
         self._waiting: deque[tuple[int, Request]] = deque()
         self._live: dict[int, tuple[Request, Stream]] = {}
-        self._tickets = 0
+        self._users: dict[int, set[int]] = {}  # tickets in work by the draft model that they opened
+        self._tickets = self._admitting = 0
 
     def submit(self, request: Request) -> int:
         """Queue a request; its ticket. ValueError for one that cannot be decoded, see `decode.stream`."""
@@ -75,10 +77,12 @@ class Batch:
         """Start waiting requests in the empty rows; those that could not be started."""
         failed = []
         while self._waiting and len(self._live) < self._rows:
-            ticket, request = self._waiting.popleft()
+            self._admitting, request = self._waiting.popleft()
+            ticket = self._admitting
             try:
                 stream = Stream(self._target, request, start=self._start, open=self._open)
             except Exception as error:  # a drafter's, since the request itself was checked
+                self._forget(ticket)
                 failed.append(Event(ticket, _failure(request, error)))
             else:
                 self._live[ticket] = request, stream
@@ -88,8 +92,21 @@ class Batch:
         """Take a request out of work; `submit` what comes back to go on with it. KeyError if it is not in work."""
         request, stream = self._live.pop(ticket)
         saved = stream.save()
-        stream.close()
+        self._leave(ticket, stream)
         return replace(request, saved=saved)
+
+    def _leave(self, ticket: int, stream: Stream) -> None:
+        """Close a stream, and let go of what it used."""
+        with suppress(Exception):  # a drafter's, and the text is done
+            stream.close()
+        self._forget(ticket)
+
+    def _forget(self, ticket: int) -> None:
+        """Drop the caches of drafts that nobody else uses."""
+        for model, users in list(self._users.items()):
+            users.discard(ticket)
+            if not users:
+                del self._users[model], self._drafts[model]
 
     def _start(self) -> State:
         if self._targets is None:
@@ -98,6 +115,7 @@ class Batch:
 
     def _open(self, model: LanguageModel) -> State:
         """In a cache that no target's state is in: a target that drafts for itself has both, and is read in turn."""
+        self._users.setdefault(id(model), set()).add(self._admitting)
         caches = self._drafts.setdefault(id(model), (model, []))[1]
         for cache in caches:
             try:
@@ -112,8 +130,7 @@ class Batch:
         if isinstance(outcome, Round) and not outcome.stop_reason:
             return replace(outcome, seconds=share)
         del self._live[ticket]
-        with suppress(Exception):  # a drafter's, and the text is done
-            stream.close()
+        self._leave(ticket, stream)
         return replace(outcome, seconds=share) if isinstance(outcome, Round) else _failure(request, outcome)
 
 
@@ -161,10 +178,14 @@ def _serve(reads: dict[int, Read]) -> dict[int, Array | Exception]:
     served: dict[int, Array | Exception] = {}
     for group in by_cache.values():
         cache = next(iter(group.values())).state.cache
+        before = {ticket: (read.state.length, read.state.nodes) for ticket, read in group.items()}
         try:
             served |= zip(group, cache.extend(list(group.values())), strict=True)
-        except (ValueError, TypeError):
+        except Exception as refused:
             for ticket, read in group.items():
+                if (read.state.length, read.state.nodes) != before[ticket]:  # half read: there is no second time
+                    served[ticket] = refused
+                    continue
                 try:
                     served[ticket] = cache.extend([read])[0]
                 except Exception as error:

@@ -31,20 +31,24 @@ from reference.gumbel import gumbel
 from reference.models.tiny import TinyModel
 from reference.random import MASK, Stream, fractions, philox
 
-PERSISTENT = ("tokens", "lengths", "rounds", "accepted", "live")
+PERSISTENT = ("tokens", "lengths", "rounds", "accepted", "live", "failed")
 """Tensors of `FixedRounds` that rounds change, beside the slots. They stay where they are in memory."""
 
 BUCKET = 64
 """Slots that are looked at grow in such steps, so that few graphs are captured."""
 
 
+LAWLESS = "target: logits hold NaN or +inf, or are masked (-inf) completely; no law follows from them"
+
+
 @dataclass(frozen=True)
 class FixedText:
-    """Emitted tokens of one text, its rounds, and how many of the emitted tokens were drafted."""
+    """Emitted tokens of one text, its rounds, how many of the emitted tokens were drafted, and why it failed, if so."""
 
     tokens: tuple[int, ...]
     rounds: int
     accepted: int
+    error: str | None = None
 
 
 class FixedRounds:
@@ -81,6 +85,7 @@ class FixedRounds:
         self.lengths = torch.tensor(self.prompts, device=device)  # (B,), as all that follow
         self.rounds, self.accepted = torch.zeros_like(self.lengths), torch.zeros_like(self.lengths)
         self.live = torch.ones_like(self.lengths, dtype=torch.bool)
+        self.failed = torch.zeros_like(self.live)
         self._ends = torch.tensor(ends, device=device)
         stops = torch.zeros(len(prompts), target.vocabulary_size, dtype=torch.bool)
         for row, own in enumerate(options):
@@ -139,6 +144,7 @@ class FixedRounds:
 
         # keep the path on which every node is what the target chose above it, then one choice more
         path, kept, last = self.tree.keep(drafted, chosen)
+        self._fail(logits, path, kept)
         emitted = torch.cat([drafted.gather(1, path), self._last(1)], dim=1)  # (B, D + 1)
         emitted = torch.where(self.tree.steps == kept[:, None], chosen.gather(1, last[:, None]), emitted)
         before = self.lengths.clone()
@@ -167,6 +173,14 @@ class FixedRounds:
                 positions = (self.lengths[:, None] + depth).expand_as(places)
                 logits = self._read(self._draft, self._slots[1], drafted[:, own], positions, places, visible, end)
         return drafted
+
+    def _fail(self, logits: Tensor, path: Tensor, kept: Tensor) -> None:
+        """Rows end where a choice came from logits without a law (NaN, +inf, all -inf); other nodes do not matter."""
+        lawless = ~(logits.amax(dim=-1).abs() < torch.inf)  # (B, N + 1); NaN fails the comparison
+        decided = torch.where(self.tree.steps[: self.tree.depth] < kept[:, None], path + 1, 0)  # entry 0 always did
+        here = lawless[:, 0] | lawless.gather(1, decided).any(dim=1)
+        self.failed |= here & self.live
+        self.live &= ~here
 
     def _commit(self, emitted: Tensor, kept: Tensor) -> None:
         """Append up to the first stop token and the row's end; rows that are finished stay as they are."""
@@ -203,7 +217,10 @@ class FixedRounds:
     def _scores(self, logits: Tensor, noise: Tensor | None, depths: Tensor | slice) -> Tensor:
         """See `reference.gumbel.scores`; (B, F, V) from logits (B, F, V), with the noise of these depths."""
         wide = logits.to(torch.float64)
-        return wide if noise is None else torch.where(self._greedy, wide, wide / self._heat + noise[:, depths])
+        if noise is None:
+            return wide
+        heated = (wide - wide.amax(dim=-1, keepdim=True)) / self._heat
+        return torch.where(self._greedy, wide, heated + noise[:, depths])
 
     def _noise(self, stream: Stream, blocks: Tensor) -> Tensor | None:
         """Gumbel noise of the next D + 1 places, (B, D + 1, V); None where no row samples."""
@@ -296,10 +313,9 @@ def run(rounds: FixedRounds, captured: Replay | None = None, every: int = 4) -> 
             end = min(-(-(bound + rounds.tree.nodes + 1) // BUCKET) * BUCKET, rounds.size)
             (rounds if captured is None else captured).round(end)
         live, bound = torch.stack([rounds.live.any(), rounds.lengths.max()]).tolist()
-    found = zip(
-        rounds.tokens.tolist(), rounds.lengths.tolist(), rounds.rounds.tolist(), rounds.accepted.tolist(), strict=True
-    )
+    columns = (rounds.tokens, rounds.lengths, rounds.rounds, rounds.accepted, rounds.failed)
+    found = zip(*(column.tolist() for column in columns), strict=True)
     return [
-        FixedText(tuple(tokens[start:length]), count, accepted)
-        for start, (tokens, length, count, accepted) in zip(rounds.prompts, found, strict=True)
+        FixedText(tuple(tokens[start:length]), count, accepted, LAWLESS if failed else None)
+        for start, (tokens, length, count, accepted, failed) in zip(rounds.prompts, found, strict=True)
     ]

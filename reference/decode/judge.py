@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from reference.decode.options import Options
 from reference.drafters.protocol import Drafter, Proposal
+from reference.drafters.shapes import Tree
 from reference.gumbel import Noise, best, scores
 from reference.random import Stream, Uniforms
 from specmath import rules
@@ -26,8 +27,33 @@ class Kept:
     emitted: list[int]
 
 
+Scores = Callable[[NDArray[np.float64], NDArray[np.float64], Sequence[int]], NDArray[np.float64]]
+
+
 class Judge(Protocol):
-    """Decides about the tree of one round."""
+    """Decides about the tree of one round, and says how its nodes must be drawn.
+
+    Attributes
+    ----------
+    rule : name of the rule of `specmath.rules`, None for coupled choices.
+    drafts, at_least, scores : see `reference.drafters.protocol.Task`.
+    """
+
+    @property
+    def rule(self) -> str | None: ...
+
+    @property
+    def drafts(self) -> str: ...
+
+    @property
+    def at_least(self) -> int: ...
+
+    @property
+    def scores(self) -> Scores | None: ...
+
+    def laws(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The laws that are sampled, (R, V), from logits (R, V) of the model of that name."""
+        ...
 
     def decide(self, position: int, logits: NDArray[np.float64], laws: NDArray[np.float64], proposal: Proposal) -> Kept:
         """Target logits and laws (N + 1, V): after the text, and after each of the N nodes."""
@@ -43,22 +69,35 @@ def children(proposal: Proposal) -> dict[int, list[int]]:
 
 
 class Coupled:
-    """The target chooses at each place with the noise of that place; the path goes on while its choice was drafted."""
+    """The target chooses at each place with the noise of that place; the path goes on while its choice was drafted.
 
-    def __init__(self, options: Options, source: Uniforms, size: int) -> None:
-        self._temperature, self._noise = options.temperature, Noise(source, size)
+    Nothing but the path is looked at. So logits from which no law follows (NaN) matter only where plain decoding meets
+    them, and in a draft they propose nothing.
+    """
+
+    rule, at_least = None, 1
+
+    def __init__(self, options: Options, source: Uniforms, size: int, drafts: str = "coupled") -> None:
+        self.drafts, self._options, self._noise = drafts, options, Noise(source, size)
+
+    def laws(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`Options.laws`, but zero where no law follows."""
+        return self._options.laws(name, logits, partly=True)
 
     def scores(
         self, logits: NDArray[np.float64], laws: NDArray[np.float64], positions: Sequence[int]
     ) -> NDArray[np.float64]:
         """See `reference.gumbel.scores`."""
-        return scores(logits, laws, self._temperature, self._noise, positions)
+        return scores(logits, laws, self._options.temperature, self._noise, positions)
 
     def decide(self, position: int, logits: NDArray[np.float64], laws: NDArray[np.float64], proposal: Proposal) -> Kept:
         below, node, path, emitted = children(proposal), -1, [], []
         while True:
             row = slice(node + 1, node + 2)
-            chosen = best(self.scores(logits[row], laws[row], [position + len(path)])[0], 1)[0]
+            found = best(self.scores(logits[row], laws[row], [position + len(path)])[0], 1)
+            if not found:
+                self._options.laws("target", logits[row])  # says what is wrong with them
+            chosen = found[0]
             emitted.append(chosen)
             node = next((child for child in below.get(node, ()) if proposal.tokens[child] == chosen), -1)
             if node < 0:
@@ -73,13 +112,21 @@ class Rejection:
     accepted draft from a third.
     """
 
-    def __init__(self, rule: Rule, drafts: str, source: Uniforms, size: int) -> None:
+    scores = None
+
+    def __init__(self, rule: Rule, drafts: str, options: Options, source: Uniforms, size: int) -> None:
         """``drafts`` is the draft law that the rule is told; ``size`` the number of tokens V."""
-        self._rule, self._drafts, self._source, self._size = rule, drafts, source, size
+        self.rule, self.at_least, self.drafts = rule.name, rule.at_least, drafts
+        self._rule, self._options, self._source, self._size = rule, options, source, size
+
+    def laws(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`Options.laws`: the rule looks at the laws of all nodes."""
+        return self._options.laws(name, logits)
 
     def decide(self, position: int, logits: NDArray[np.float64], laws: NDArray[np.float64], proposal: Proposal) -> Kept:
         if not len(proposal.tokens):
             return Kept((), [self._drawn(laws[0], position)])
+        self._check(proposal)
         if self._rule.layout == "node":
             return self._walk(position, laws, proposal)
         extra = (np.array(proposal.parents),) if self._rule.layout == "tree" else ()
@@ -110,6 +157,27 @@ class Rejection:
             path.append(node)
         return Kept(tuple(path), [*emitted, self._drawn(laws[node + 1], position)])
 
+    def _check(self, proposal: Proposal) -> None:
+        """ValueError unless this is a tree that the rule judges, with laws: else the text would have another law."""
+        rule, shape = self._rule, Tree(tuple(proposal.parents)).shape
+        if (rule.layout == "chain" and shape != "chain") or (rule.shape == "paths" and shape == "tree"):
+            wanted = "a chain" if rule.layout == "chain" else "paths of one length"
+            raise ValueError(f"drafter: it proposed a {shape} (parents {list(proposal.parents)}); allowed is {wanted}")
+        for node, own in children(proposal).items():
+            if not rule.at_least <= len(own) <= (rule.at_most or len(own)):
+                raise ValueError(
+                    f"drafter: {len(own)} candidates below node {node}; rule {rule.name!r} does not take so many"
+                )
+            if proposal.laws is None:
+                continue
+            law = proposal.laws[own[0]]
+            if any(proposal.laws[child] is not law and not np.array_equal(proposal.laws[child], law) for child in own):
+                raise ValueError(f"drafter: candidates below node {node} have different laws; allowed is one for all")
+            if np.shape(law) != (self._size,) or not (np.min(law) >= 0 and abs(np.sum(law) - 1) <= TOLERANCE):
+                raise ValueError(
+                    f"drafter: the law below node {node} is none; allowed are {self._size} numbers >= 0 that sum to 1"
+                )
+
     def _drawn(self, law: NDArray[np.float64], position: int) -> int:
         return int(categorical(law, self._source(position, Stream.TARGET, 1)[0]))
 
@@ -123,15 +191,18 @@ class Rejection:
             return proposal.laws
         rows: dict[int, NDArray[np.float64]] = {}
         for parent, own in children(proposal).items():
-            if len(own) > 1 and self._drafts != "top_k":  # nobody drew them: a rule for drawn candidates is biased
+            if len(own) > 1 and self.drafts != "top_k":  # nobody drew them: a rule for drawn candidates is biased
                 raise ValueError(
-                    f"laws: None for {len(own)} candidates of one node, drafts={self._drafts!r}; allowed for certain "
+                    f"laws: None for {len(own)} candidates of one node, drafts={self.drafts!r}; allowed for certain "
                     "candidates is drafts='top_k', or one a node"
                 )
             rows[parent] = np.zeros(self._size)
             rows[parent][[proposal.tokens[child] for child in own]] = 1 / len(own)
         return [rows[parent] for parent in proposal.parents]
 
+
+TOLERANCE = 1e-9
+"""On the sum of a draft's law."""
 
 DEFAULTS = ("token_wise", "traversal", "sampler_match")
 """Rules for rejection where none is named: the first that fits."""
@@ -165,6 +236,14 @@ def choose(rule: str | Rule | None, drafter: Drafter | None, options: Options) -
         )
     drafts = next(law for law in found.drafts if drafter.laws is None or law in drafter.laws)
     return found.under(drafts), drafts
+
+
+def judge_of(rule: str | Rule | None, drafter: Drafter | None, options: Options, source: Uniforms, size: int) -> Judge:
+    """The judge for texts over ``size`` tokens; raises as `choose` does."""
+    found, drafts = choose(rule, drafter, options)
+    if found is None:
+        return Coupled(options, source, size, drafts)
+    return Rejection(found, drafts, options, source, size)
 
 
 def fits(rule: Rule, drafter: Drafter) -> bool:

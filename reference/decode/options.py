@@ -43,7 +43,10 @@ class Options:
     randomness: Randomness | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", frozenset(self.stop))  # any iterable of ids is taken
+        try:
+            object.__setattr__(self, "stop", frozenset(self.stop))  # any iterable of ids is taken
+        except TypeError:
+            raise ValueError(f"stop is {self.stop!r}; allowed are token ids in a list, set or tuple") from None
         for name in ("max_tokens", "top_k"):
             check_count(name, getattr(self, name), optional=name == "top_k")
         check_options(self.temperature, self.top_k, self.top_p)
@@ -51,11 +54,18 @@ class Options:
         if self.randomness not in (None, "coupled", "rejection"):
             raise ValueError(f"randomness is {self.randomness!r}; allowed are 'coupled' and 'rejection'")
 
-    def laws(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def laws(self, name: str, logits: NDArray[np.float64], *, partly: bool = False) -> NDArray[np.float64]:
         """The laws that are sampled, (T, V) float64, from a model's logits (T, V).
 
+        With ``partly`` the rows from which none follows are zero, without an error.
         ValueError, naming the model, for logits from which no law follows (NaN, +inf, a row masked completely).
         """
+        if partly:
+            lawful = np.abs(logits.max(axis=-1)) < np.inf  # NaN fails this, too
+            if not lawful.all():
+                laws = np.zeros(logits.shape)
+                laws[lawful] = self.laws(name, logits[lawful])
+                return laws
         try:
             return law_from_logits(logits, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
         except ValueError as error:
@@ -72,6 +82,14 @@ def check_count(name: str, value: int | None, *, optional: bool = False) -> None
 
 def check_request(target: LanguageModel, prompt: Sequence[int], options: Options) -> None:
     """Everything about a prompt that can be wrong before the first model call; raises ValueError."""
+    for name in ("vocabulary_size", "context_length", "cache", "start"):
+        if not hasattr(target, name):
+            raise ValueError(
+                f"target is a {type(target).__name__} without {name!r}; allowed is a LanguageModel, such as "
+                "pair.load().target or reference.models.TransformersModel(network)"
+            )
+    if isinstance(prompt, str) or len(getattr(prompt, "shape", (0,))) != 1:
+        raise ValueError("prompt: it is no list of token ids; allowed is one row of them, without a batch axis")
     if len(prompt) < 1:
         raise ValueError("prompt is empty; allowed is one token or more")
     if len(prompt) >= target.context_length:

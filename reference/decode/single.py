@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reference import drafters
-from reference.decode.loop import Request, Saved, Stream
+from reference.decode.loop import Stream
 from reference.decode.options import Options
+from reference.decode.request import Request, Saved
 from reference.decode.trace import Decoded, collect
 from reference.drafters import Drafter, Policy, Tree
 from reference.models.protocol import LanguageModel

@@ -32,7 +32,7 @@ p { max-width: 46rem; margin: .5rem 0; }
 a { color: var(--link); }
 .lead { font-size: 1.06rem; color: var(--muted); }
 .verdict { font-weight: 600; } .good { color: var(--good); } .bad { color: var(--bad); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
 .fact { background: var(--panel); border-radius: .5rem; padding: .8rem 1rem; }
 .fact b { display: block; font-size: 1.55rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .fact span { color: var(--muted); font-size: .88rem; line-height: 1.35; display: block; }

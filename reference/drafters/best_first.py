@@ -88,6 +88,8 @@ class BestFirstDrafting(ModelDrafting):
                 break
             fresh = [node for node in fresh if grown.depths[node] == depth + 1]
             level = sorted(heapq.nlargest(drafter.width, fresh, key=lambda node: (weights[node], -node)))
+            if not level:  # no candidate anywhere
+                break
             logits = yield from self.read(level)
         return self._best(grown, weights)
 
@@ -98,8 +100,9 @@ class BestFirstDrafting(ModelDrafting):
         if self.task.drafts == "coupled":
             assert self.task.scores is not None, "coupled candidates need the noise"
             rows = self.task.scores(logits, laws, [position] * len(laws))
-            rows = rows - rows.max(axis=-1, keepdims=True)
-            rows = rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))
+            top = rows.max(axis=-1, keepdims=True)
+            rows = rows - np.where(top > -np.inf, top, 0.0)  # a row without a law has no candidates
+            rows = rows - np.log(np.maximum(np.exp(rows).sum(axis=-1, keepdims=True), 1.0))
         else:
             with np.errstate(divide="ignore"):
                 rows = np.log(laws)

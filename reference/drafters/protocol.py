@@ -33,6 +33,25 @@ class Proposal:
     laws: Sequence[NDArray[np.float64]] | None = None
     calls: int = 0
 
+    def check(self, most: int) -> None:
+        """ValueError unless this is a tree of at most ``most`` levels with a law for each node, or none.
+
+        Tokens are checked by the target's cache, which reads them.
+        """
+        if len(self.parents) != len(self.tokens):
+            raise ValueError(f"drafter: {len(self.parents)} parents for {len(self.tokens)} tokens; allowed is one each")
+        if self.laws is not None and len(self.laws) != len(self.tokens):
+            raise ValueError(
+                f"drafter: {len(self.laws)} laws for {len(self.tokens)} tokens; allowed are None or one each"
+            )
+        depths: list[int] = []
+        for node, parent in enumerate(self.parents):
+            if not -1 <= parent < node:
+                raise ValueError(f"drafter: parents[{node}] is {parent}; allowed are -1 (the text) and earlier nodes")
+            depths.append(1 + (depths[parent] if parent >= 0 else 0))
+        if max(depths, default=0) > most:
+            raise ValueError(f"drafter: a tree {max(depths)} deep; allowed is {most}, so that the text ends in time")
+
 
 @dataclass(frozen=True)
 class Task:

@@ -106,7 +106,10 @@ class TableCache:
         check_reads(self, reads)
         for read in reads:
             read.state.check(read.tokens, read.tree, read.parents)  # type: ignore[attr-defined]
-        return [read.state.read(read.tokens, read.tree, read.parents) for read in reads]  # type: ignore[attr-defined]
+        logits = [read.state.read(read.tokens, read.tree, read.parents) for read in reads]  # type: ignore[attr-defined]
+        for read in reads:  # a prefix without a law raised before anything was changed
+            read.state.grow(read.tokens, read.tree, read.parents)  # type: ignore[attr-defined]
+        return logits
 
 
 class TableState:
@@ -140,18 +143,24 @@ class TableState:
         self._growth.check(tokens, tree, parents)
 
     def read(self, tokens: Sequence[int], tree: Sequence[int], parents: Sequence[int]) -> NDArray[np.float64]:
-        """The pass itself, after the checks."""
-        before = len(self._tokens)
+        """Logits of what is read, after the checks; nothing is changed yet."""
+        text, nodes = self._after(tokens, tree, parents)
+        new = [tuple(text[:end]) for end in range(len(self._tokens) + 1, len(text) + 1)]
+        return np.stack([self._model.logits(prefix) for prefix in [*new, *nodes[len(nodes) - len(tree) :]]])
+
+    def grow(self, tokens: Sequence[int], tree: Sequence[int], parents: Sequence[int]) -> None:
+        """Take in what was read."""
+        self._tokens, self._prefixes = self._after(tokens, tree, parents)
         self._growth.grow(tokens, parents)
-        if len(tokens):
-            self._tokens.extend(tokens)
-            self._prefixes = []
-        new = [tuple(self._tokens[:end]) for end in range(before + 1, len(self._tokens) + 1)]
+
+    def _after(
+        self, tokens: Sequence[int], tree: Sequence[int], parents: Sequence[int]
+    ) -> tuple[list[int], list[Prefix]]:
+        """The text and the nodes on trial as they will be."""
+        text, nodes = [*self._tokens, *tokens], [] if len(tokens) else list(self._prefixes)
         for token, parent in zip(tree, parents, strict=True):
-            above = self._prefixes[parent] if parent >= 0 else tuple(self._tokens)
-            self._prefixes.append((*above, token))
-            new.append(self._prefixes[-1])
-        return np.stack([self._model.logits(prefix) for prefix in new])
+            nodes.append((*(nodes[parent] if parent >= 0 else text), token))
+        return text, nodes
 
     def keep(self, path: Sequence[int]) -> None:
         self._growth.keep(path)
