@@ -100,6 +100,42 @@ def test_a_spoiled_text_spoils_no_other(name: str) -> None:
     assert same(found[2], judge([5, 6, *[4] * 19, 3])[0][-1:])
 
 
+@pytest.mark.parametrize("name", ["exact64", "int8"])
+@pytest.mark.parametrize("tree", [False, True], ids=["text", "nodes"])
+def test_a_spoiled_text_in_the_last_row_leaves_nothing_behind(name: str, tree: bool) -> None:
+    """Nobody moves. The next text in its row stands beside a longer one, so its pass looks at slots where NaN stood."""
+    prepared = spoiled(name)
+    judge, cache = Judge(prepared), cache_of(prepared, 2)
+    longer, bad = cache.start(), cache.start()
+    reads = Read(bad, [1], [SPOILED] * 8, [-1] * 8) if tree else Read(bad, [1, *[SPOILED] * 8])
+    assert not torch.isfinite(cache.extend([Read(longer, [2] * 12), reads])[1][1:]).any()
+    bad.close()
+    late = cache.start()
+    assert late.row == 1
+    assert same(cache.extend([Read(longer, [3]), Read(late, [4])])[1], judge([4])[0])
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["on trial", "forgotten"])
+def test_spoiled_nodes_are_cleared_with_their_row(forgotten: bool) -> None:
+    """In the row that they moved out of, where they may lie behind all that is in use, and in the one they moved to."""
+    prepared = spoiled("exact64")
+    judge, cache = Judge(prepared), cache_of(prepared, 3)
+    longer, leaving, bad = (cache.start() for _ in range(3))
+    cache.extend([Read(longer, [2] * 12), Read(leaving, [1]), Read(bad, [1], [SPOILED] * 8, [-1] * 8)])
+    if forgotten:
+        bad.keep([])
+    leaving.close()
+    late = cache.start()
+    assert (bad.row, late.row) == (1, 2)
+    assert same(cache.extend([Read(longer, [3]), Read(late, [4])])[1], judge([4])[0])
+    bad.close()
+    last = cache.start()
+    assert (late.row, last.row) == (1, 2)
+    found = cache.extend([Read(longer, [3]), Read(late, [5]), Read(last, [6])])
+    assert same(found[1], judge([4, 5])[0][-1:])
+    assert same(found[2], judge([6])[0])
+
+
 def test_a_row_that_is_not_cleared_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slots, "clear", lambda *_: None)
     with pytest.raises(AssertionError):
@@ -129,6 +165,8 @@ def test_what_is_refused_changes_nothing() -> None:
         ([Read(one, [5]), Read(other, [])], "none given, and no tree"),
         ([Read(one, [5]), Read(other, [], [1], [0])], r"parents\[0\] is 0"),
         ([Read(other, [5]), Read(one, [], [1], [2])], r"parents\[0\] is 2; allowed are -1 \(the text\) to 1"),
+        ([Read(other, [5]), Read(one, [], [1], [True])], r"parents\[0\] is True; allowed are -1 \(the text\) to 1"),
+        ([Read(other, [5]), Read(one, [], [1], [-1.0])], r"parents\[0\] is -1.0; allowed are"),  # type: ignore[list-item]
         ([Read(one, [5]), Read(other, [1], [1], [-1])], "tree: 1 deep after 96"),
         (
             [Read(one, [5]), Read(other, [], [1] * 42, [-1] * 42)],
@@ -136,12 +174,18 @@ def test_what_is_refused_changes_nothing() -> None:
         ),
     ):
         refused(cache, reads, message, [one, other, stranger])
-    for path, message in (([2], r"path\[0\] is 2"), ([0, 1], r"path\[1\] is 1; .* whose parent is node 0")):
+    paths: tuple[tuple[Any, str], ...] = (
+        ([2], r"path\[0\] is 2"),
+        ([0, 1], r"path\[1\] is 1; .* whose parent is node 0"),
+        ([True], r"path\[0\] is True"),
+        ([0.5], r"path\[0\] is 0.5"),
+    )
+    for path, message in paths:
         with pytest.raises(ValueError, match=message):
             one.keep(path)
-    for length in (-1, 3):
+    for length in (-1, 3, 1.5, True):
         with pytest.raises(ValueError, match=f"length is {length}; the state holds 2"):
-            one.rewind(length)
+            one.rewind(length)  # type: ignore[arg-type]
     assert (one.length, one.nodes) == (2, 2)
     assert same(one.extend([], [4], [1])[0], JUDGE([1, 2, 4, 4])[0][-1])
 
@@ -185,16 +229,19 @@ def test_a_pass_that_fails_leaves_the_texts_as_they_were() -> None:
     assert same(found[1], JUDGE([3, 9])[0][-1:])
 
 
-def test_large_caches_start_small() -> None:
+def test_large_caches_start_small(monkeypatch: pytest.MonkeyPatch) -> None:
     made = network(context=2048)
     prepared = PreparedLlama(made, ARITHMETICS["exact64"], 3000)
-    small, large = cache_of(prepared, 1), cache_of(prepared, 64)
+    small = cache_of(prepared, 1)
     assert small.slots.size == 3000
-    assert large.slots.size == 256
+    assert cache_of(prepared, 64).slots.size == 256
+    monkeypatch.setattr("reference.cache.rows.FIRST", 32)
+    large = cache_of(prepared, 64)
+    assert large.slots.size == 32
     state = large.start()
-    state.extend([1] * 300)
-    assert large.slots.size == 512
-    state.extend([1] * 1000)
-    assert large.slots.size == 1300
-    small.start().extend([1] * 1300)
-    assert torch.equal(small.slots.keys[:, 0, :, :1300], large.slots.keys[:, 0])
+    state.extend([1] * 40)
+    assert large.slots.size == 64
+    state.extend([1] * 120)
+    assert large.slots.size == 160
+    small.start().extend([1] * 160)
+    assert torch.equal(small.slots.keys[:, 0, :, :160], large.slots.keys[:, 0])

@@ -29,7 +29,7 @@ class Stale(TableState):
     def read(self, tokens, tree, parents):
         clean, self._tokens = self._tokens, [*self.stale, *self._tokens]
         rows = super().read(tokens, tree, parents)
-        self._tokens = [*clean, *tokens]
+        self._tokens = clean
         return rows
 
 
@@ -37,9 +37,9 @@ class Shifted(TableState):
     """Rows one place early: the law before the last token of the text is handed out as the law after it."""
 
     def read(self, tokens, tree, parents):
-        before = len(self._tokens)
+        before, text = len(self._tokens), [*self._tokens, *tokens]
         rows = super().read(tokens, tree, parents)
-        early = [self._model.logits(tuple(self._tokens[:end])) for end in range(before, len(self._tokens))]
+        early = [self._model.logits(tuple(text[:end])) for end in range(before, len(text))]
         return np.stack([*early, *rows[len(tokens) :]]) if len(tokens) else rows
 
 
@@ -48,7 +48,7 @@ class Linear(TableState):
 
     def read(self, tokens, tree, parents):
         rows = super().read(tokens, tree, parents)
-        seen = [tuple(self._tokens) + tuple(tree[: node + 1]) for node in range(len(tree))]
+        seen = [(*self._tokens, *tokens, *tree[: node + 1]) for node in range(len(tree))]
         return np.stack([*rows[: len(tokens)], *(self._model.logits(prefix) for prefix in seen)])
 
 
@@ -74,12 +74,11 @@ class Sibling(TableState):
 class Dropped(TableState):
     """The token after the accepted ones never reaches the cache: the text goes on without it."""
 
-    def read(self, tokens, tree, parents):
+    def grow(self, tokens, tree, parents):
         later = bool(self._tokens)
-        rows = super().read(tokens, tree, parents)
+        super().grow(tokens, tree, parents)
         if later and len(tokens) == 1:  # the law is right once more, and wrong from then on
             del self._tokens[-1]
-        return rows
 
 
 class Doubled(TableState):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -17,6 +18,8 @@ from proofs_tests.decode.zoo import COUPLED, REJECTION
 from reference import decode, drafters
 from reference.decode import Batch, Decoded, Request, batched
 from reference.decode.text import Text
+from reference.drafters import Task
+from reference.models.protocol import Read
 from reference.models.table import TableCache, TableModel
 from specmath import metrics
 
@@ -168,6 +171,151 @@ def test_a_target_that_drafts_for_itself_has_room_for_both():
     assert set(model.passes) == {SIZE}  # no pass of a step was split
     assert all(one.accepted == len(one.drafted) for text in found for one in text.rounds)  # its own noise
     assert together(found) == [alone(request, TARGET) for request in listed]
+
+
+class Twice:
+    """A chain drafter that has a second state of the draft for every text, and reads the text there as well."""
+
+    def __init__(self, model: TableModel) -> None:
+        self._model, self._drafter = model, drafters.chain(model, 3)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._drafter, name)
+
+    def begin(self, task: Task, memory: Any = None) -> Any:
+        drafter, second = self, task.open(self._model)
+
+        class Drafting:
+            def __init__(self) -> None:
+                self._drafting = drafter._drafter.begin(task, memory)
+                self.keep, self.memory = self._drafting.keep, self._drafting.memory
+
+            def propose(self, tokens, most):
+                yield Read(second, tokens[second.length :])
+                return (yield from self._drafting.propose(tokens, most))
+
+            def close(self):
+                self._drafting.close()
+                second.close()
+
+        return Drafting()
+
+
+def test_a_drafter_may_open_several_states_for_a_text():
+    """More than a cache of as many rows as texts has: another one is made, and used again by the texts that follow."""
+    draft, made = table(5, SIZE), []
+    cache = draft.cache
+    listed = [
+        Request(prompt=[n % SIZE], options=decode.Options(max_tokens=7, seed=n), drafter=Twice(draft)) for n in range(7)
+    ]
+    with mock.patch.object(draft, "cache", lambda rows=1: made.append(cache(rows)) or made[-1]):
+        found = batched(TARGET, listed, rows=3)
+    assert len(made) == 2
+    assert [one.free for one in made] == [3, 3]
+    assert together(found) == [alone(request) for request in listed]
+
+
+def failing(model: TableModel, error: Exception, when: Callable[[Sequence[Read]], bool]) -> TableModel:
+    """The model, whose caches raise ``error`` for the passes that ``when`` names, before anything is read."""
+
+    class Cache(TableCache):
+        def extend(self, reads):
+            if when(reads):
+                raise error
+            return super().extend(reads)
+
+    class Failing(TableModel):
+        def cache(self, rows: int = 1) -> TableCache:
+            return Cache(self, rows)
+
+    return Failing(model.law, model.vocabulary_size, context_length=model.context_length)
+
+
+ERRORS = [RuntimeError("out of memory"), MemoryError("no more"), KeyError("lost")]
+
+
+def some(draft: TableModel) -> list[Request]:
+    """Texts that share passes of target and draft."""
+    made = [drafters.chain(draft, 3), drafters.tree(draft, (2, 2)), None]
+    return [
+        Request(prompt=[n % 3, 1], options=decode.Options(max_tokens=8, seed=n), drafter=made[n % 3]) for n in range(6)
+    ]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("whose", ["target", "draft"])
+def test_a_shared_pass_that_fails_once_costs_no_row(error, whose):
+    """Whatever it raises: its reads are served one by one, and no text changes."""
+    shared: list[int] = []
+
+    def once(reads: Sequence[Read]) -> bool:
+        if len(reads) > 1:
+            shared.append(len(reads))
+        return len(reads) > 1 and len(shared) == 2
+
+    target, draft = TARGET, DRAFT
+    if whose == "target":
+        target = failing(target, error, once)
+    else:
+        draft = failing(draft, error, once)
+    assert together(batched(target, some(draft))) == [alone(request) for request in some(DRAFT)]
+    assert len(shared) > 2
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("whose", ["target", "draft", "its own draft"])
+def test_a_pass_that_always_fails_for_one_row_ends_that_row_only(error, whose):
+    """The text that begins with 3, from its sixth token on, or whatever is read in the model that it alone drafts
+    with."""
+
+    def third(reads: Sequence[Read]) -> bool:
+        texts = [[*read.state._tokens, *read.tokens] for read in reads]  # type: ignore[attr-defined]
+        return any(text[0] == 3 and len(text) > 5 for text in texts)
+
+    target = failing(TARGET, error, third) if whose == "target" else TARGET
+    draft = failing(DRAFT, error, third) if whose == "draft" else DRAFT
+    own = failing(DRAFT, error, lambda reads: True) if whose == "its own draft" else draft
+    bad = Request(prompt=[3], options=decode.Options(max_tokens=20, request=9), drafter=drafters.chain(own, 2))
+    found = batched(target, [*some(draft)[:3], bad, *some(draft)[3:]])
+    failure = found.pop(3)
+    assert together(found) == [alone(request) for request in some(DRAFT)]
+    assert isinstance(failure, decode.Failure)
+    assert (failure.request, failure.error) == (9, f"{type(error).__name__}: {error}")
+    assert bool(failure.rounds) == (whose != "its own draft")
+
+
+def test_caches_of_drafts_last_as_long_as_somebody_uses_them():
+    """Batches that serve for days: a draft that no text in work uses is let go, and only then."""
+    models = [table(seed, SIZE) for seed in (5, 6, 7)]
+    batch = Batch(TARGET, rows=3)
+
+    def submit(model: int | None, tokens: int) -> int:
+        drafter = None if model is None else drafters.chain(models[model], 2)
+        return batch.submit(Request(prompt=[0], options=decode.Options(max_tokens=tokens), drafter=drafter))
+
+    for model, tokens in ((0, 3), (0, 16), (1, 6), (None, 2), (2, 4), (1, 9), (0, 5)):
+        submit(model, tokens)
+    held: dict[int, list[TableCache]] = {}
+    seen, dropped = set(), 0
+    for _ in range(100):
+        batch.step()
+        used = {id(request.drafter.model) for request, _ in batch._live.values() if request.drafter}  # type: ignore[attr-defined]
+        assert set(batch._drafts) == set(batch._users) == used
+        for model in used & held.keys():
+            assert batch._drafts[model][1] == held[model]  # the same caches as before
+        dropped += len(held.keys() - used)
+        seen |= used
+        held = {model: list(caches) for model, (_, caches) in batch._drafts.items()}  # type: ignore[misc]
+        if not batch.busy:
+            break
+    assert seen == {id(model) for model in models}
+    assert dropped >= 3
+    assert batch._drafts == batch._users == {}
+    ticket = submit(0, 9)
+    batch.step()
+    assert set(batch._drafts) == {id(models[0])}
+    batch.preempt(ticket)
+    assert batch._drafts == {}
 
 
 def test_seconds_are_shares_that_add_up():

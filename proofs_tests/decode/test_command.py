@@ -230,17 +230,24 @@ def test_models_are_told_by_their_content(capsys, home, tmp_path):
     assert (digests[0][0] == digests[1][0], digests[0][1] == digests[1][1]) == (True, False)
 
 
-def test_a_failed_text_leaves_the_others(capsys, monkeypatch):
-    """Planted: the second text's logits are refused after some rounds."""
+REFUSED = {
+    "target: logits: a row holds NaN": ValueError("target: logits: a row holds NaN"),
+    "RuntimeError: no memory": RuntimeError("no memory"),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_a_failed_text_leaves_the_others(capsys, monkeypatch, said):
+    """Planted: the second text's logits are refused after some rounds, or the device gives up."""
     wanted = objects(capsys, *["--prompt", "a"] * 3, "--max-tokens", "12")
     laws, seen = decode.Options.laws, []
 
-    def failing(self, name, logits):
+    def failing(self, name, logits, **more):
         if self.request == 1 and name == "target":
             seen.append(name)
             if len(seen) > 2:
-                raise ValueError("target: logits: a row holds NaN")
-        return laws(self, name, logits)
+                raise REFUSED[said]
+        return laws(self, name, logits, **more)
 
     monkeypatch.setattr(decode.Options, "laws", failing)
     for decoder in ("chain", "batched"):
@@ -251,8 +258,25 @@ def test_a_failed_text_leaves_the_others(capsys, monkeypatch):
         for one in found:
             VALIDATOR.validate(one)
         assert [one.get("tokens") for one in found] == [wanted[0]["tokens"], None, wanted[2]["tokens"]]
-        assert found[1]["error"] == "target: logits: a row holds NaN"
-        assert err == "specmath decode: --prompt (2 of 3): target: logits: a row holds NaN\n"
+        assert found[1]["error"] == said
+        assert err == f"specmath decode: --prompt (2 of 3): {said}\n"
+
+
+def test_a_drafter_that_does_not_begin_fails_its_text_only(capsys, monkeypatch):
+    begin, begun = drafters.ModelDrafter.begin, []
+
+    def failing(self, task, memory=None):
+        begun.append(task)
+        if len(begun) == 2:
+            raise RuntimeError("no memory")
+        return begin(self, task, memory)
+
+    monkeypatch.setattr(drafters.ModelDrafter, "begin", failing)
+    for decoder in ("chain", "batched"):
+        begun.clear()
+        assert main(["decode", *["--prompt", "a"] * 3, "--max-tokens", "3", "--decoder", decoder, "--json"]) == 1
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [one.get("error") for one in found] == [None, "RuntimeError: no memory", None]
 
 
 def test_schemas_agree_and_are_schemas():

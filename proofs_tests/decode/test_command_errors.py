@@ -83,7 +83,10 @@ UNLOADED = [
         ["--prompt", "x", "--decoder", "autoregressive", "--draft-length", "2"],
         "--draft-length is 2: allowed for chains",
     ),
-    (["--prompt", "x", "--drafter", "none"], "--drafter is 'none': allowed with --decoder batched"),
+    (
+        ["--prompt", "x", "--drafter", "none"],
+        "--drafter is 'none': --decoder chain needs drafts; allowed with --decoder autoregressive and batched only",
+    ),
     (["--prompt", "x", "--decoder", "tree", "--drafter", "lookup"], "--drafter is 'lookup': it copies a chain"),
     (["--prompt", "x", "--drafter", "lookup", "--drafts", "iid"], "--drafts is 'iid': allowed with --drafter model"),
     (["--prompt", "x", "--early-layers", "2"], "--early-layers is 2: allowed with --drafter early only"),
@@ -116,7 +119,7 @@ UNLOADED = [
     (["--prompt", "x", "--target", "b"], "--target needs --draft DIR here; allowed without a draft are"),
     (
         ["--prompt", "x", "--target", "a", "--draft", "b", "--drafter", "lookup"],
-        "--draft is allowed with --drafter",
+        "--draft is allowed with --drafter model only, here it is 'lookup'",
     ),
     (["--prompt", "x", "--resume"], "--resume is allowed with --out only"),
     (["--prompt", "x", "--out", "/nowhere/at/all.jsonl"], "--out: there is no folder /nowhere/at"),
@@ -138,7 +141,7 @@ def test_refused_before_a_model_is_loaded(capsys, monkeypatch, arguments, messag
         (["--prompt", "a", "--prompt", ""], "--prompt (2 of 2): empty"),
         (["--prompt-tokens", "0,256"], "prompt[1] is 256; allowed are token ids from 0 to 255"),
         (["--prompt-tokens", "-1"], "prompt[0] is -1; allowed are token ids from 0 to 255"),
-        (["--prompt", "x", "--stop", "300"], "stop[0] is 300; allowed are token ids from 0 to 255"),
+        (["--prompt", "x", "--stop", "300"], "error: --stop: stop token 300; allowed are token ids from 0 to 255"),
         (["--prompt", "x" * 96], "prompt has 97 tokens; allowed are up to 95"),
         (["--prompt", "x", "--drafter", "early", "--early-layers", "3"], "--early-layers: layers is 3; allowed are"),
         (

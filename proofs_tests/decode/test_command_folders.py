@@ -98,12 +98,80 @@ def test_laws_of_padded_vocabularies_are_recorded(capsys, folders, tmp_path):
     assert json.loads(capsys.readouterr().out.split("\n", 2)[2])["vocabulary"] == WORDS
 
 
-def test_other_tokenizers_are_refused(capsys, folders, tmp_path):
-    (tmp_path / "draft").mkdir()
-    for one in (folders / "draft").iterdir():
-        (tmp_path / "draft" / one.name).write_bytes(one.read_bytes())
-    words = (tmp_path / "draft" / "tokenizer.json").read_text()
-    (tmp_path / "draft" / "tokenizer.json").write_text(words.replace("<end>", "<fin>"))
-    arguments = ["--target", str(folders / "target"), "--draft", str(tmp_path / "draft"), "--prompt", "x"]
+def copied(folders, home, name="draft", source="draft", words=WORDS - 20):
+    """A folder with a model whose vocabulary may be padded otherwise, and the tokenizer of another."""
+    (home / name).mkdir()
+    for one in (folders / source).iterdir():
+        (home / name / one.name).write_bytes(one.read_bytes())
+    if words != WORDS - 20:
+        model = transformers.LlamaForCausalLM.from_pretrained(home / name)
+        model.resize_token_embeddings(words)
+        model.save_pretrained(home / name)
+    return home / name
+
+
+def renamed(draft):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (draft / name).write_text((draft / name).read_text().replace("<end>", "<fin>"))
+
+
+COMMANDS = {"decode": [], "record": ["--out", "laws.npz"]}
+
+
+@pytest.mark.parametrize("words", [WORDS - 20, WORDS])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_other_tokenizers_are_refused(capsys, folders, tmp_path, monkeypatch, command, words):
+    """Whether the vocabularies are as long or not: nothing else would tell them apart."""
+    draft = copied(folders, tmp_path, words=words)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reference.commands.shared.sources._open", None)  # no model is loaded
+    renamed(draft)
+    arguments = ["--target", str(folders / "target"), "--draft", str(draft), "--prompt", "x", *COMMANDS[command]]
+    assert main([command, *arguments]) == 2
+    told = f"error: --draft: the tokenizers of {folders / 'target'} and {draft} differ: token {END} is '<end>' only in "
+    assert told + str(folders / "target") in capsys.readouterr().err
+
+
+def test_two_swapped_tokens_are_another_tokenizer(capsys, folders, tmp_path):
+    draft = copied(folders, tmp_path, words=WORDS)
+    told = json.loads((draft / "tokenizer.json").read_text())
+    ids = told["model"]["vocab"]
+    ids["a"], ids["b"] = ids["b"], ids["a"]
+    (draft / "tokenizer.json").write_text(json.dumps(told))
+    arguments = ["--target", str(folders / "target"), "--draft", str(draft), "--prompt", "x"]
     assert main(["decode", *arguments]) == 2
-    assert "has 280 tokens and --target 300, and their tokenizer.json differ" in capsys.readouterr().err
+    assert "differ: token " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [WORDS - 20, WORDS])
+def test_the_same_tokenizer_may_be_written_otherwise(capsys, folders, tmp_path, words):
+    """Other spaces in the file, and the files of a slow tokenizer."""
+    draft = copied(folders, tmp_path, words=words)
+    told = json.loads((draft / "tokenizer.json").read_text())
+    (draft / "tokenizer.json").write_text(json.dumps(told, indent=7))
+    slow = copied(folders, tmp_path, "slow", "target")
+    (slow / "tokenizer.json").unlink()
+    (slow / "vocab.json").write_text(json.dumps(told["model"]["vocab"] | {"<end>": END}))
+    (slow / "merges.txt").write_text("#version: 0.2\n")
+    special = {f"{name}_token": "<end>" for name in ("bos", "eos", "unk", "pad")}
+    (slow / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer", **special}))
+    for target in (folders / "target", slow):
+        found = one_object(capsys, "--target", target, "--draft", draft, "--prompt", "x", "--max-tokens", "3")
+        assert found["metrics"]["drafted_tokens"] > 0
+    renamed(draft)
+    for target in (folders / "target", slow):
+        assert main(["decode", "--target", str(target), "--draft", str(draft), "--prompt", "x"]) == 2
+        assert "the tokenizers of" in capsys.readouterr().err
+
+
+def test_a_draft_without_tokenizer_is_taken_at_its_size(capsys, folders):
+    found = one_object(capsys, "--target", folders / "target", "--draft", folders / "bare", "--prompt", "x")
+    assert found["metrics"]["acceptance_rate"] > 0.9
+
+
+def test_a_draft_is_ignored_where_nobody_drafts(capsys, folders):
+    common = ["--target", folders / "target", "--prompt", "x", "--max-tokens", "4", "--decoder"]
+    plain = one_object(capsys, *common, "autoregressive")
+    for more in (["autoregressive"], ["autoregressive", "--drafter", "none"], ["batched", "--drafter", "none"]):
+        found = one_object(capsys, *common, *more, "--draft", folders / "draft")
+        assert (found["tokens"], found["models"]) == (plain["tokens"], plain["models"])

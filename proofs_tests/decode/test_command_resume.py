@@ -20,6 +20,7 @@ from specmath.cli import main
 KILLED = """
 import os, signal, sys
 from reference.commands.shared import lines
+from reference.lines import as_line
 from specmath.cli import main
 
 written, cut, original = 0, int(sys.argv[1]), lines.Lines.write
@@ -28,7 +29,7 @@ def write(self, result):
     global written
     written += 1
     if written == 3:
-        self.stream.write(lines.as_line(result).encode()[:cut])
+        self.stream.write(as_line(result).encode()[:cut])
         self.stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     original(self, result)

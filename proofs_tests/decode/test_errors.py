@@ -164,6 +164,39 @@ def test_a_drafter_that_proposes_no_such_tree_is_told(proposal, said, rule):
     assert isinstance(ended, decode.Failure)
 
 
+HALF = np.array([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("rule", "proposal", "said"),
+    [
+        ("recursive", Proposal([0], [-1], [np.array([1.5, -0.5])]), "the law below node -1 is none"),
+        ("recursive", Proposal([0], [-1], [np.array([np.nan, 1.0])]), "the law below node -1 is none"),
+        ("traversal", Proposal([0], [-1], [HALF * 2]), "the law below node -1 is none"),
+        (
+            "token_wise",
+            Proposal([0, 1], [-1, 0], [HALF, HALF / 2]),
+            "the law below node 0 is none; allowed are 2 numbers",
+        ),
+        ("recursive", Proposal([0], [-1], [np.array([0.5, 0.25, 0.25])]), "the law below node -1 is none"),
+        ("recursive", Proposal([0, 1], [-1, -1], [HALF, np.array([0.4, 0.6])]), "have different laws; allowed is one"),
+        ("block", Proposal([0, 1], [-1, -1], [HALF, HALF]), r"it proposed a paths \(.*\); allowed is a chain"),
+        (
+            "multipath_block",
+            Proposal([0, 1, 0], [-1, -1, 0], [HALF] * 3),
+            "it proposed a tree .* allowed is paths of one",
+        ),
+        ("single", Proposal([0, 1], [-1, -1], [HALF, HALF]), "2 candidates below node -1; rule 'single' does not take"),
+    ],
+)
+def test_rejection_refuses_proposals_under_which_the_law_would_be_another(rule, proposal, said):
+    drafter = Liar(proposal)
+    drafter.branches, drafter.shape = (1,), "chain"  # what it says of itself suits the rule
+    options = decode.Options(max_tokens=5)
+    with pytest.raises(ValueError, match=said):
+        decode.collect(decode.stream(TWO, [0], drafter=drafter, rule=rule, options=options))
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

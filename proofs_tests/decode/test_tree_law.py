@@ -24,7 +24,7 @@ from proofs_tests.decode.defects import (
 from proofs_tests.decode.exact_law import bias
 from proofs_tests.decode.harness import SEEDS, table
 from reference import drafters
-from reference.decode import loop
+from reference.decode import judge as judge_module
 from reference.decode.judge import Rejection, fits
 from reference.drafters import Tree
 from reference.random import Stream
@@ -78,7 +78,7 @@ def test_those_laws_see_every_way_a_round_can_end(name):
 
     for target, draft in PAIRS:
         drafter = drafters.tree(draft, LOPSIDED, drafts="iid")
-        assert bias(target, drafter, name, patches=[mock.patch.object(loop, "Rejection", Seen)]) == 0
+        assert bias(target, drafter, name, patches=[mock.patch.object(judge_module, "Rejection", Seen)]) == 0
     assert seen == {(0, True), (0, False), (1, True), (1, False), (2, False)}  # accepted tokens, children below
 
 
@@ -174,7 +174,7 @@ class OneTest(Rejection):
 def test_a_walk_that_uses_a_number_twice_is_caught(judge):
     """The harness refuses it: its proofs rest on every uniform of a round being used once."""
     target, drafter = UNLIKE[0], drafters.tree(UNLIKE[1], LOPSIDED, drafts="iid")
-    patches = [mock.patch.object(loop, "Rejection", judge)]
+    patches = [mock.patch.object(judge_module, "Rejection", judge)]
     with pytest.raises(AssertionError, match="is used twice"):
         bias(target, drafter, "recursive", patches=patches)
 
@@ -210,4 +210,4 @@ class Astray(Rejection):
 def test_a_path_that_is_not_the_accepted_one_is_caught(name):
     target, draft = table(2, 2, floor=1), table(9, 2, floor=1)
     drafter = drafters.tree(draft, LEVEL, drafts="iid")
-    assert bias(target, drafter, name, patches=[mock.patch.object(loop, "Rejection", Astray)]) > 0
+    assert bias(target, drafter, name, patches=[mock.patch.object(judge_module, "Rejection", Astray)]) > 0

@@ -13,6 +13,7 @@ from proofs_tests.drafters.propose import law_after, propose, task
 from reference import decode, drafters
 from reference.decode import Options
 from reference.drafters import Confidence, Progress
+from reference.models.table import TableModel
 
 DRAFT = table(5, 4, floor=1)
 
@@ -76,6 +77,26 @@ def test_a_policy_with_memory_learns_from_rounds_and_every_text_has_its_own():
     both = [decode.Request(prompt=[0], options=options, drafter=drafter)] * 2
     for found in decode.batched(model, both):
         assert [len(one.drafted) for one in found.rounds][:5] == [1, 2, 3, 4, 4]
+
+
+@pytest.mark.parametrize("rule", [None, "token_wise"])
+def test_a_policy_is_told_of_every_round_with_drafts_and_of_no_other(rule):
+    """Of those of which nothing was accepted as well; not of the last one, which has room for one token only."""
+    zeros, ones = (TableModel(lambda prefix, law=law: law, 2) for law in ([1, 0], [0, 1]))
+    for draft, length, seen in (
+        (ones, 4, [(3, 0), (2, 0), (1, 0)]),
+        (zeros, 5, [(3, 3)]),
+        (ones, 1, []),
+        (zeros, 9, [(3, 3), (3, 3)]),
+    ):
+        one, other = Watching(), Watching()
+        options, drafter = Options(max_tokens=length), drafters.chain(draft, 3, policy=one)
+        found = decode.collect(decode.stream(zeros, [0], drafter=drafter, rule=rule, options=options))
+        assert one.seen == seen == [(len(r.drafted), r.accepted) for r in found.rounds if r.drafted]
+        assert not found.rounds[-1].drafted
+        drafter = drafters.chain(draft, 3, policy=other)
+        decode.batched(zeros, [decode.Request(prompt=[0], options=options, drafter=drafter, rule=rule)])
+        assert other.seen == seen
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])

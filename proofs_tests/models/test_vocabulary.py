@@ -130,8 +130,9 @@ def test_rows_of_a_batch_are_those_of_the_model() -> None:
         cache.extend([Read(draft.start(), [1])])
     second.close()
     second.close()
-    with pytest.raises(ValueError, match="closed"):
-        second.extend([1])
+    for use in (lambda: second.extend([1]), lambda: second.keep([]), lambda: second.rewind(0)):
+        with pytest.raises(ValueError, match="state: it is closed"):
+            use()
     assert cache.start().extend([3]).shape == (1, 4)
 
 

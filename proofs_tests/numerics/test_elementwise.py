@@ -87,3 +87,18 @@ def test_values(own: Function, stock: Function) -> None:
     assert torch.isfinite(far).all()
     assert abs(far[0].item()) < 1e-14
     assert math.isclose(far[1].item(), stock(torch.tensor(800.0, dtype=torch.float64)).item())
+
+
+@pytest.mark.parametrize("function", [f for f in OWN if f is not elementwise.sigmoid], ids=lambda f: f.__name__)
+def test_the_largest_numbers(function: Function) -> None:
+    """x times a factor between 0 and 1, or x^2: nothing of it becomes NaN, and the factor stays within its error."""
+    inf = math.inf
+    x = torch.tensor([1e300, inf, -1e300, -inf], dtype=torch.float64)
+    top, infinite, bottom, least = function(x).tolist()
+    if function is elementwise.relu_squared:
+        assert (top, infinite, bottom, least) == (inf, inf, 0.0, 0.0)
+        return
+    assert (top, infinite) == (1e300, inf)
+    assert 0 <= bottom / -1e300 <= 2.0**-36
+    assert least <= 0  # whatever is left of the factor, but not NaN
+    assert elementwise.sigmoid(x).tolist() == pytest.approx([1, 1, 0, 0], abs=2.0**-36)

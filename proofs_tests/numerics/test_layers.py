@@ -7,6 +7,7 @@ are rounded in nearly every entry, as the planted ones at the end show.
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from proofs_tests.numerics.helpers import ROWS, exact_products, fractions, normal, same, threads
 from reference.numerics import ARITHMETICS, layer_norm, rms_norm
 from reference.numerics.grid import row_grid
+from reference.numerics.int8 import quantise
 
 Layer = Callable[[Tensor], Tensor]
 seeds = st.integers(0, 10**6)
@@ -200,6 +202,44 @@ def test_int8_without_its_kernel(width: int, monkeypatch: pytest.MonkeyPatch) ->
         assert weight.matrix.dtype != torch.int8
         assert same(a.linear(x, weight), rows)
     assert same(a.norm_linear(x, a.norm_weight(matrix, gain), 1e-5), normed)
+
+
+def nearly_full(rows: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Numbers of one sign that become integers from 64 to 127: float32 (rows, width), and what they become, int64."""
+    x = torch.rand(rows, width, generator=torch.Generator().manual_seed(seed)).add_(1.0)
+    return x, quantise(x)[0].to(torch.int64)
+
+
+@pytest.mark.parametrize("width", [1041, 1500, 2080, 4160])
+@pytest.mark.parametrize("kernel", [True, False])
+def test_int8_sums_are_those_of_the_integers(width: int, kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of more than 24 bits, which float32 does not hold, against 64-bit integers: every odd one would show."""
+    if not kernel:
+        monkeypatch.setattr("reference.numerics.int8.kernel_is_exact", lambda device: False)
+    a: Any = ARITHMETICS["int8"]
+    (x, rows), (matrix, _) = nearly_full(9, width, 1), nearly_full(21, width, 2)
+    columns = quantise(matrix.double())[0].to(torch.int64)
+    weight = a.weight(matrix, out=torch.float64)
+    sums = (rows[:, None] * columns).sum(-1)
+    assert bool(((sums > 2**23) & (sums % 2 == 1)).any())
+    assert same(a.linear(x, weight), sums * weight.scale * quantise(x)[1])
+
+
+@pytest.mark.parametrize("width", [1041, 1500, 2080])
+def test_int8_sums_of_squares_are_those_of_the_integers(width: int) -> None:
+    """Behind a norm: widths from which on float32 does not hold the sum, against 64-bit integers rounded once."""
+    a: Any = ARITHMETICS["int8"]
+    x = torch.rand(400, width, generator=torch.Generator().manual_seed(1)).mul_(0.1).add_(0.95)
+    rows = quantise(x)[0].to(torch.int64)
+    matrix = normal(33, width, seed=2)
+    weight = a.norm_weight(matrix, torch.ones(width))
+    columns = quantise(matrix.double().mul_(math.sqrt(width)))[0].to(torch.int64)
+    squares = (rows * rows).sum(-1, keepdim=True)
+    assert bool((squares > 2**24).any())
+    scale = quantise(x)[1]
+    size = (width * 1e-5 / (scale * scale)).add_(squares.to(torch.float32)).sqrt_()
+    expected = (rows @ columns.t()).to(torch.float32) * weight.scale / size
+    assert same(a.norm_linear(x, weight, 1e-5), expected)
 
 
 @pytest.mark.slow

@@ -199,7 +199,7 @@ def test_a_finished_dump_is_left_alone(capsys, command, tmp_path, monkeypatch):
     assert "is there already and no recording" in capsys.readouterr().err
 
 
-def test_a_failed_text_is_left_out(capsys, command, tmp_path, monkeypatch):
+def fail_the_second(monkeypatch):
     laws = Options.laws
 
     def failing(self, name, logits):
@@ -208,6 +208,10 @@ def test_a_failed_text_is_left_out(capsys, command, tmp_path, monkeypatch):
         return laws(self, name, logits)
 
     monkeypatch.setattr(Options, "laws", failing)
+
+
+def test_a_failed_text_is_left_out(capsys, command, tmp_path, monkeypatch):
+    fail_the_second(monkeypatch)
     out = tmp_path / "laws"
     assert main([*command, "--out", str(out), "--json"]) == 1
     shown, err = capsys.readouterr()
@@ -220,6 +224,30 @@ def test_a_failed_text_is_left_out(capsys, command, tmp_path, monkeypatch):
     _, _, texts = held(out)
     assert ["error" in text for text in texts] == [False, True, False, False]
     assert [text["contexts"] for text in texts] == [12, 12, 24, 36]
+
+
+@pytest.mark.parametrize("interrupted", [2, 3])
+def test_a_failed_text_is_remembered_by_a_resumed_recording(capsys, command, tmp_path, monkeypatch, interrupted):
+    """Interrupted after it: the dump, what is told of it and the exit code are those of an uninterrupted run."""
+    fail_the_second(monkeypatch)
+    out, whole, original = tmp_path / "laws", tmp_path / "whole", Recording.finish_text
+
+    def interrupt(self, told):
+        if told["request"] == interrupted:
+            raise KeyboardInterrupt
+        original(self, told)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Recording, "finish_text", interrupt)
+        assert main([*command, "--out", str(out)]) == 130
+    for place in (out, whole):
+        assert main([*command, "--out", str(place), "--resume"]) == 1
+    capsys.readouterr()
+    (arrays, about, texts), (others, expected, all_texts) = held(out), held(whole)
+    assert (about["texts"], about["failed"], about["contexts"]) == (3, 1, 36)
+    assert (about, texts) == (expected, all_texts)
+    for name, rows in arrays.items():
+        np.testing.assert_array_equal(rows, others[name])
 
 
 @pytest.mark.parametrize(
@@ -267,6 +295,7 @@ def test_damaged_recordings_are_refused(capsys, command, tmp_path, monkeypatch):
     for name, content, message in (
         ("texts.jsonl", b"{}\n", "texts.jsonl line 1: damaged"),
         ("target.npy", kept["target.npy"][:5000], "target.npy: damaged: it has 5000 bytes"),
+        ("draft.npy", kept["draft.npy"][:-1], f"draft.npy: damaged: it has {len(kept['draft.npy']) - 1} bytes"),
         ("run.json", b"{", "run.json: damaged"),
     ):
         (part / name).write_bytes(content)

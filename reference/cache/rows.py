@@ -189,9 +189,9 @@ class RowState:
 
     def keep(self, path: Sequence[int]) -> None:
         """Append the nodes of ``path`` to the text and forget all others."""
-        cache, start, nodes = self._open(), self.length, [int(node) for node in path]
-        self.growth.keep(nodes)
-        cache.keep(self, start, nodes)
+        cache, start = self._open(), self.length
+        self.growth.keep(path)
+        cache.keep(self, start, [int(node) for node in path])
 
     def rewind(self, length: int) -> None:
         """Keep the first ``length`` tokens."""

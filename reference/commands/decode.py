@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reference.commands.shared import choices, drafting, lines, prompts, sampling, sources
+from reference.lines import as_line
 from specmath.cli.command import Command
 from specmath.cli.discovery import OWN
 from specmath.cli.progress import Bar
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         'example: specmath decode --prompt "def mean(values):" --decoder tree --tree 3,2,1 --temperature 0.8'
     )
-    prompts.add_arguments(parser)
+    prompts.add_arguments(parser, shown="; texts are printed as --json prints them, with every round")
     choices.add_arguments(parser)
     sampling.add_arguments(parser)
     sources.add_arguments(parser)
@@ -118,7 +119,7 @@ def _print(job: Job) -> int:
     stream = io.StringIO() if sys.stdout.isatty() else None  # lines and bar would mix; the lines are progress enough
     with Bar(total=len(told), label="decode", stream=stream) as bar:
         for number, (one, _) in enumerate(_results(job, told)):
-            sys.stdout.write(lines.as_line(one))
+            sys.stdout.write(as_line(one))
             sys.stdout.flush()
             failed += _failed(job.given[number], one)
             bar.advance()

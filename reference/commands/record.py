@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import specmath
 from reference.commands.shared import choices, drafting, prompts, sampling, sources
+from reference.lines import differs
 from specmath.cli.command import Command, UsageError
 from specmath.cli.discovery import OWN
 from specmath.cli.progress import Bar
@@ -208,7 +209,6 @@ def _along(
 
 def _finished(out: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What a finished dump tells of itself; ValueError for any other file, and for a dump of something else."""
-    from reference.commands.shared.lines import differs
     from reference.record.store import ABOUT
 
     try:

@@ -58,7 +58,8 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     if not any((Path(folder) / name).is_file() for name in FILES) and is_small_llama(folder, raw):
         ends = raw.get("bos_token_id"), raw.get("eos_token_id")
         if raw["vocab_size"] == pair.VOCABULARY_SIZE and ends == (pair.END, pair.END):
-            return Tokenizer(pair.encode, pair.decode_tokens, frozenset([pair.END]))
+            vocabulary = {f"<0x{byte:02X}>": byte for byte in range(pair.VOCABULARY_SIZE)}
+            return Tokenizer(pair.encode, pair.decode_tokens, frozenset([pair.END]), lambda: vocabulary)
     return read_tokenizer(folder)
 
 

@@ -31,7 +31,7 @@ class Growth:
             raise ValueError("tree: there is no text above it; hand in tokens first")
         depths = [] if len(tokens) else list(self.depths)
         for index, parent in enumerate(parents):
-            if not -1 <= parent < len(depths):
+            if not _whole(parent) or not -1 <= parent < len(depths):
                 raise ValueError(f"parents[{index}] is {parent}; allowed are -1 (the text) to {len(depths) - 1}")
             depths.append(1 + (depths[parent] if parent >= 0 else 0))
         deepest = max(depths, default=0)
@@ -51,7 +51,7 @@ class Growth:
         """Count the path as text; ValueError unless it leads down from the text."""
         above = -1
         for place, node in enumerate(path):
-            if not 0 <= node < len(self.parents) or self.parents[node] != above:
+            if not _whole(node) or not 0 <= node < len(self.parents) or self.parents[node] != above:
                 below = "the text" if above < 0 else f"node {above}"
                 raise ValueError(f"path[{place}] is {node}; allowed is a node on trial whose parent is {below}")
             above = node
@@ -60,7 +60,7 @@ class Growth:
 
     def rewind(self, length: int) -> None:
         """Cut the count; ValueError when fewer tokens are stored."""
-        if not 0 <= length <= self.length:
+        if not _whole(length) or not 0 <= length <= self.length:
             raise ValueError(f"length is {length}; the state holds {self.length} tokens, allowed are 0 to that")
         self.length = length
         self.forget()
@@ -83,5 +83,9 @@ def check_reads(cache: object, reads: Sequence) -> None:
 
 def check_rows(rows: int) -> None:
     """ValueError below 1."""
-    if isinstance(rows, bool) or not hasattr(rows, "__index__") or rows < 1:
+    if not _whole(rows) or rows < 1:
         raise ValueError(f"rows is {rows!r}; allowed are whole numbers >= 1")
+
+
+def _whole(value: object) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__index__")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ class Tokenizer:
     encode : ids of a prompt, with the tokens that its tokenizer puts in front of every text.
     decode : text of emitted ids; a stop token at the end and other special tokens are left out.
     stop : ids that end a text, for `reference.decode.Options`.
+    vocabulary : makes the map from tokens, as the tokenizer writes them, to ids; equal for models of one tokenizer.
     """
 
     encode: Callable[[str], list[int]]
     decode: Callable[[Sequence[int]], str]
     stop: frozenset[int]
+    vocabulary: Callable[[], Mapping[str, int]]
 
     def stream(self) -> TextStream:
         """For text that is shown while it is decoded."""
@@ -79,11 +81,11 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
     Raises FileNotFoundError for a folder without tokenizer, ValueError for one that cannot be read, and ``encode``
     raises ValueError for text that is not valid Unicode.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
     home = Path(folder)
     if not any((home / name).is_file() for name in FILES):
         raise FileNotFoundError(f"{home}: no tokenizer ({', '.join(FILES[:3])}, ...); hand in prompts as token ids")
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
     # By the model_type of config.json AutoTokenizer may put the steps of that family in place of those of the file
     kind: Any = PreTrainedTokenizerFast if (home / "tokenizer.json").is_file() else AutoTokenizer
     try:
@@ -106,7 +108,7 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
         kept = [int(token) for token in (ids[:-1] if len(ids) and ids[-1] in stop else ids)]
         return inner.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    return Tokenizer(encode, decode, stop)
+    return Tokenizer(encode, decode, stop, inner.get_vocab)
 
 
 def _stop(home: Path, inner: Any) -> frozenset[int]:

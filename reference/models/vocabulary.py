@@ -150,16 +150,21 @@ class MappedState:
         return self.inner.nodes
 
     def extend(self, tokens: Sequence[int], tree: Sequence[int] = (), parents: Sequence[int] = ()) -> Array:
-        if self._cache is None:
-            raise ValueError("state: it is closed; start another")
-        return self._cache.extend([Read(self, tokens, tree, parents)])[0]
+        return self._open().extend([Read(self, tokens, tree, parents)])[0]
 
     def keep(self, path: Sequence[int]) -> None:
+        self._open()
         self.inner.keep(path)
 
     def rewind(self, length: int) -> None:
+        self._open()
         self.inner.rewind(length)
 
     def close(self) -> None:
         self._cache = None
         self.inner.close()
+
+    def _open(self) -> MappedCache:
+        if self._cache is None:
+            raise ValueError("state: it is closed; start another")
+        return self._cache

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from reference.commands.shared.lines import as_line, differs, hold
+from reference.lines import as_line, differs, hold
 from reference.record.laws import Along
 
 ABOUT, RUN, TEXTS, ARRAYS = "record.json", "run.json", "texts.jsonl", ("target", "draft")

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("drafting")
     add_drafter(group, "model (default: the draft), early (first layers of the target), lookup (copies from the text), "
-                "or with --decoder batched none")  # fmt: skip
+                "or none, with --decoder batched or autoregressive")  # fmt: skip
     group.add_argument(
         "--draft-length", type=int, metavar="L", help="length of the chain, or of each of --n paths (default 4)"
     )
@@ -73,7 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--n", type=int, metavar="N", help="draft N paths of --draft-length tokens instead of a --tree")
     group.add_argument(
-        "--drafts", metavar="LAW", help="law that draws the candidates of a node (default: what the rule is made for)"
+        "--drafts",
+        metavar="LAW",
+        help="law that draws the candidates of a node (default: what the rule is made for); with coupled randomness a "
+        "law such as iid lowers acceptance, as it does not look at the target's noise, which the default does",
     )
     for name, what in (
         ("nodes", "nodes kept (default 16)"),

@@ -124,15 +124,17 @@ def choose(arguments: argparse.Namespace) -> Drafting:
     decoder = arguments.decoder
     if decoder == "autoregressive":
         for name in ("drafter", "drafts", "rule"):
-            if getattr(arguments, name) is not None:
+            value = getattr(arguments, name)
+            if value is not None and (name, value) != ("drafter", "none"):
                 raise UsageError(
-                    f"--{name} is {getattr(arguments, name)!r}: --decoder autoregressive drafts nothing; allowed with "
+                    f"--{name} is {value!r}: --decoder autoregressive drafts nothing; allowed with "
                     "chain, tree and batched only"
                 )
         drafter = "none"
     elif drafter == "none" and decoder != "batched":
         raise UsageError(
-            f"--drafter is 'none': allowed with --decoder batched; without drafts {decoder} is --decoder autoregressive"
+            f"--drafter is 'none': --decoder {decoder} needs drafts; allowed with --decoder autoregressive and batched "
+            "only"
         )
     if arguments.n is not None and arguments.tree is not None:
         raise UsageError(f"--n is {arguments.n}: allowed without --tree only")

@@ -29,8 +29,8 @@ class Prompt:
         return {**self.extra, "prompt": self.content if isinstance(self.content, str) else list(self.content)}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options --prompt, --prompt-tokens and --prompts."""
+def add_arguments(parser: argparse.ArgumentParser, *, shown: str = "") -> None:
+    """The options --prompt, --prompt-tokens and --prompts; ``shown`` tells what a file of prompts changes."""
     group = parser.add_argument_group("prompts", "--prompt and --prompt-tokens may be given several times.")
     group.add_argument("--prompt", dest="prompt", action="append", metavar="TEXT", help="text to continue")
     group.add_argument(
@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prompts",
         metavar="FILE",
         type=Path,
-        help='one JSON string or object {"prompt": ..., "id": ...} per line; a prompt is a text or a list of token ids',
+        help='one JSON string or object {"prompt": ..., "id": ...} per line; a prompt is a text or a list of token ids'
+        + shown,
     )
 
 

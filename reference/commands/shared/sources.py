@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 ARITHMETICS = ("exact64", "int8", "native")
 DTYPES = ("float32", "bfloat16", "float64")
-TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--target", type=Path, metavar="DIR", help="folder of a transformers model (config.json, weights, tokenizer)"
     )
-    group.add_argument("--draft", type=Path, metavar="DIR", help="folder of the draft for --target, with its tokens")
+    group.add_argument("--draft", type=Path, metavar="DIR", help="folder of the draft for --target, with its tokens; "
+                       "not read where nobody drafts, as with --decoder autoregressive")  # fmt: skip
     group.add_argument(
         "--arithmetic",
         default="exact64",
@@ -91,8 +92,8 @@ def check(arguments: argparse.Namespace, drafter: str) -> None:
             "--target needs --draft DIR here; allowed without a draft are --drafter early, --drafter lookup and "
             "--decoder autoregressive"
         )
-    if arguments.draft is not None and drafter != "model":
-        raise UsageError(f"--draft is allowed with --drafter model only, here the drafter is {drafter!r}")
+    if arguments.draft is not None and drafter not in ("model", "none"):  # without drafts it is one option too many
+        raise UsageError(f"--draft is allowed with --drafter model only, here it is {drafter!r}")
 
 
 def load(arguments: argparse.Namespace, drafter: str, layers: int | None) -> Models:
@@ -101,7 +102,7 @@ def load(arguments: argparse.Namespace, drafter: str, layers: int | None) -> Mod
 
     if arguments.target is not None:
         folders = {"target": (arguments.target, str(arguments.target))}
-        if arguments.draft is not None:
+        if arguments.draft is not None and drafter == "model":
             folders["draft"] = arguments.draft, str(arguments.draft)
     else:
         home = pair.HOME if arguments.pair is None else arguments.pair
@@ -114,10 +115,12 @@ def load(arguments: argparse.Namespace, drafter: str, layers: int | None) -> Mod
                 )
     _check_device(arguments.device)
     words = Words.of(*folders["target"], arguments.stop)
+    alike = drafter == "model" and _one_tokenizer(words, folders, "--draft" if arguments.target else "--pair")
     target = _open(folders["target"][0], arguments)
+    _check_stop(words.stop, target.vocabulary_size, "--stop" if arguments.stop is not None else folders["target"][1])
     draft = None
     if drafter == "model":
-        draft = _fitted(_open(folders["draft"][0], arguments), target, *(folder for folder, _ in folders.values()))
+        draft = _fitted(_open(folders["draft"][0], arguments), target, alike)
     elif drafter == "early":
         try:
             draft = target.early(layers or 1)
@@ -149,18 +152,38 @@ def _open(folder: Path, arguments: argparse.Namespace) -> TinyModel | Transforme
     return model
 
 
-def _fitted(draft: LanguageModel, target: LanguageModel, home: Path, place: Path) -> LanguageModel:
+def _one_tokenizer(words: Words, folders: Mapping[str, tuple[Path, str]], option: str) -> bool:
+    """Whether target and draft are known to have one; False where a folder holds none. UsageError for two that differ.
+
+    Compared is which token has which id, not how the files are written.
+    """
+    own, other = words.vocabulary(), Words.of(*folders["draft"], None).vocabulary()
+    if own is None or other is None:
+        return False
+    unlike = own.items() ^ other.items()
+    if not unlike:
+        return True
+    token, number = min(unlike, key=lambda entry: (entry[1], entry[0]))
+    place = folders["target" if own.get(token) == number else "draft"][1]
+    raise UsageError(
+        f"{option}: the tokenizers of {folders['target'][1]} and {folders['draft'][1]} differ: token {number} is "
+        f"{token!r} only in {place}; allowed are models of one tokenizer, padded or not"
+    )
+
+
+def _check_stop(stop: Iterable[int], size: int, where: str) -> None:
+    """UsageError for a token that ends texts and is none of the target's."""
+    for token in sorted(stop):
+        if not 0 <= token < size:
+            raise UsageError(f"{where}: stop token {token}; allowed are token ids from 0 to {size - 1}")
+
+
+def _fitted(draft: LanguageModel, target: LanguageModel, alike: bool) -> LanguageModel:
     """The draft over the target's vocabulary: vocabularies of one tokenizer may be padded to different lengths."""
     from reference.models.vocabulary import mapped
 
-    one, other = home / TOKENIZER, place / TOKENIZER
-    if draft.vocabulary_size == target.vocabulary_size or not (one.is_file() and other.is_file()):
+    if draft.vocabulary_size == target.vocabulary_size or not alike:
         return draft  # the drafter refuses those that differ
-    if one.read_bytes() != other.read_bytes():
-        raise UsageError(
-            f"--draft: {place} has {draft.vocabulary_size} tokens and --target {target.vocabulary_size}, and their "
-            f"{TOKENIZER} differ; allowed are models of one tokenizer, padded or not"
-        )
     return mapped(draft, target.vocabulary_size, unknown=0)
 
 

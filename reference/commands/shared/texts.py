@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from reference.commands.shared.prompts import Prompt
 from reference.commands.shared.words import Words
@@ -41,16 +42,21 @@ def rounds(target: LanguageModel, requests: Sequence[Request], rows: int | None)
 
 
 def alone(target: LanguageModel, requests: Sequence[Request]) -> Iterator[Event]:
-    """The rounds of each request, one request after the other."""
+    """The rounds of each request, one request after the other. Whatever a model or drafter raises ends that text only,
+    as in a batch."""
     for ticket, request in enumerate(requests):
-        text = Stream(target, request)
+        text = None
         try:
+            text = Stream(target, request)
             for one in text:
                 yield Event(ticket, one)
-        except ValueError as error:
-            yield Event(ticket, Failure(request=request.options.request, error=str(error)))
+        except Exception as error:
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            yield Event(ticket, Failure(request=request.options.request, error=said))
         finally:
-            text.close()
+            if text is not None:
+                with suppress(Exception):  # a drafter's, and the text is done
+                    text.close()
 
 
 def in_order(events: Iterable[Event]) -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,6 +62,10 @@ class Words:
     def decode(self, tokens: Sequence[int]) -> str | None:
         """Text of emitted tokens without a stop token; None without a tokenizer."""
         return None if self._tokenizer is None else self._tokenizer.decode(tokens)
+
+    def vocabulary(self) -> Mapping[str, int] | None:
+        """Ids of the tokenizer's tokens; None without a tokenizer."""
+        return None if self._tokenizer is None else self._tokenizer.vocabulary()
 
     def reader(self) -> Reader:
         """A reader for one text; without a tokenizer it shows the ids."""
