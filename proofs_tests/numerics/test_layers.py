@@ -225,7 +225,7 @@ def test_int8_sums_are_those_of_the_integers(width: int, kernel: bool, monkeypat
     assert same(a.linear(x, weight), sums * weight.scale * quantise(x)[1])
 
 
-@pytest.mark.parametrize("width", [1041, 1500, 2080])
+@pytest.mark.parametrize("width", [1200, 1500, 2080])
 def test_int8_sums_of_squares_are_those_of_the_integers(width: int) -> None:
     """Behind a norm: widths from which on float32 does not hold the sum, against 64-bit integers rounded once."""
     a: Any = ARITHMETICS["int8"]
@@ -235,7 +235,7 @@ def test_int8_sums_of_squares_are_those_of_the_integers(width: int) -> None:
     weight = a.norm_weight(matrix, torch.ones(width))
     columns = quantise(matrix.double().mul_(math.sqrt(width)))[0].to(torch.int64)
     squares = (rows * rows).sum(-1, keepdim=True)
-    assert bool((squares > 2**24).any())
+    assert bool(((squares > 2**24) & (squares % 2 == 1)).any())
     scale = quantise(x)[1]
     size = (width * 1e-5 / (scale * scale)).add_(squares.to(torch.float32)).sqrt_()
     expected = (rows @ columns.t()).to(torch.float32) * weight.scale / size

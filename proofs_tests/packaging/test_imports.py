@@ -17,7 +17,7 @@ from proofs_tests.packaging.sources import ROOT, files, imports
 HEAVY = {"torch", "jax", "cvxpy", "scipy.optimize", "matplotlib", "transformers", "safetensors", "reference"}
 HEAVY |= {"joblib", "dask", "distributed"}
 LIGHT = {"numpy", "array_api_compat", "specmath"} | set(sys.stdlib_module_names)
-ROOMS = {"specmath/plot": {"matplotlib"}}
+ROOMS = {"specmath/plot": {"matplotlib"}, "specmath/oracle/torch_source": {"torch"}}
 """Rooms that are never imported by the package itself and may import their own library."""
 
 

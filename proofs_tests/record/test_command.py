@@ -202,10 +202,10 @@ def test_a_finished_dump_is_left_alone(capsys, command, tmp_path, monkeypatch):
 def fail_the_second(monkeypatch):
     laws = Options.laws
 
-    def failing(self, name, logits):
+    def failing(self, name, logits, **more):
         if self.request == 1:
             raise ValueError(f"{name}: logits: a row holds NaN")
-        return laws(self, name, logits)
+        return laws(self, name, logits, **more)
 
     monkeypatch.setattr(Options, "laws", failing)
 

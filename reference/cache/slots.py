@@ -5,8 +5,10 @@ Shapes: L layers, B rows, G key-value heads, S slots, d head width; R rows and T
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +51,7 @@ class Slots:
     ) -> Slots:
         """Zeros."""
         shape = (layers, rows, heads, size, width)
-        return cls(*(torch.zeros(shape, dtype=dtype, device=device) for _ in range(2)))
+        return cls(*(_zeros(shape, dtype, torch.device(device or "cpu")) for _ in range(2)))
 
     @property
     def rows(self) -> int:
@@ -121,3 +123,11 @@ class Slots:
         more = Slots.empty(layers, rows, heads, size, width, dtype=self.keys.dtype, device=self.keys.device)
         more.keys[:, :, :, :old], more.values[:, :, :, :old] = self.keys, self.values
         return more
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on the CPU as pages that the system makes when they are first written to, so that a short text does not pay
+    for the whole context."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)).view(dtype).view(shape)

@@ -22,6 +22,7 @@ OWN = {
         "specmath.cli.acceptance:COMMAND",
         "acceptance of every rule against the optimum, on a dump of laws",
     ),
+    "audit": ("specmath.cli.audit:COMMAND", "whether a verification function is lossless, by its exact law"),
     "decode": ("reference.commands.decode:COMMAND", "continue prompts, with drafts that were kept in colour"),
     "demo": ("reference.commands.demo:COMMAND", "the whole story on real prompts, with a report"),
     "record": ("reference.commands.record:COMMAND", "decode prompts, and record laws for specmath acceptance"),
