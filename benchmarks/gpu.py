@@ -27,8 +27,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,29 +38,14 @@ for folder in (HOME, HOME.parent):  # so that neither an installation nor a fold
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+from gpu_setting import Section, Setting  # noqa: E402 - a script's own folder comes first
+
 SCHEMA_VERSION = 1
 OUT = HOME / "results" / "gpu.json"
 BUDGETS = {"tests": 200.0, "logits": 35.0, "speed": 150.0, "pair": 40.0, "transport": 30.0}
 """Seconds after which a section is ended: 455 in all, of 480. A section should end by itself after 0.8 of them."""
 
 PACKAGES = ("torch", "triton", "numpy", "scipy", "transformers", "hypothesis", "pytest")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a section runs, at which sizes, and until when (`time.monotonic`) it should come to an end by itself."""
-
-    device: str
-    tiny: bool
-    until: float
-
-    def left(self) -> float:
-        """Seconds."""
-        return self.until - time.monotonic()
-
-
-Section = Callable[[Setting], Iterator[tuple[str, Any]]]
-"""Yields names and values (JSON) as they are measured."""
 
 
 def sections() -> dict[str, Section]:

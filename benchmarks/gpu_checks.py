@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpu import Setting
+    from gpu_setting import Setting
     from torch import Tensor
 
 HOME = Path(__file__).resolve().parent

@@ -15,7 +15,7 @@ from reference.decode.fixed_graph import Captured
 from reference.drafters import branching, chain_of
 
 if TYPE_CHECKING:
-    from gpu import Setting
+    from gpu_setting import Setting
 
 
 def shipped_pair(setting: Setting) -> Iterator[tuple[str, Any]]:

@@ -25,7 +25,7 @@ from reference.models.llama import Llama, LlamaConfig
 from reference.models.tiny import TinyModel
 
 if TYPE_CHECKING:
-    from gpu import Setting
+    from gpu_setting import Setting
 
 CONTEXT = 1024
 EVERY = 2

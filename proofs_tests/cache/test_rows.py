@@ -101,14 +101,17 @@ def test_a_spoiled_text_spoils_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["exact64", "int8"])
-@pytest.mark.parametrize("tree", [False, True], ids=["text", "nodes"])
-def test_a_spoiled_text_in_the_last_row_leaves_nothing_behind(name: str, tree: bool) -> None:
+@pytest.mark.parametrize("spoil", ["text", "nodes", "rewound"])
+def test_a_spoiled_text_in_the_last_row_leaves_nothing_behind(name: str, spoil: str) -> None:
     """Nobody moves. The next text in its row stands beside a longer one, so its pass looks at slots where NaN stood."""
     prepared = spoiled(name)
     judge, cache = Judge(prepared), cache_of(prepared, 2)
     longer, bad = cache.start(), cache.start()
-    reads = Read(bad, [1], [SPOILED] * 8, [-1] * 8) if tree else Read(bad, [1, *[SPOILED] * 8])
+    reads = Read(bad, [1], [SPOILED] * 8, [-1] * 8) if spoil == "nodes" else Read(bad, [1, *[SPOILED] * 8])
     assert not torch.isfinite(cache.extend([Read(longer, [2] * 12), reads])[1][1:]).any()
+    if spoil == "rewound":
+        bad.rewind(1)
+        bad.extend([5])
     bad.close()
     late = cache.start()
     assert late.row == 1

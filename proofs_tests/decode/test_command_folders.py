@@ -175,3 +175,13 @@ def test_a_draft_is_ignored_where_nobody_drafts(capsys, folders):
     for more in (["autoregressive"], ["autoregressive", "--drafter", "none"], ["batched", "--drafter", "none"]):
         found = one_object(capsys, *common, *more, "--draft", folders / "draft")
         assert (found["tokens"], found["models"]) == (plain["tokens"], plain["models"])
+
+
+def test_a_stop_token_of_the_folder_that_is_none_is_named(capsys, folders, tmp_path):
+    draft = copied(folders, tmp_path)
+    told = json.loads((draft / "generation_config.json").read_text())
+    (draft / "generation_config.json").write_text(json.dumps(told | {"eos_token_id": [END, 999]}))
+    common = ["decode", "--target", str(draft), "--drafter", "lookup", "--prompt", "x", "--max-tokens", "2"]
+    assert main(common) == 2
+    assert f"error: {draft}: stop token 999; allowed are token ids from 0 to 279" in capsys.readouterr().err
+    assert main([*common, "--stop", "256"]) == 0

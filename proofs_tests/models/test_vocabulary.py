@@ -182,9 +182,13 @@ def test_bad_mappings(size: Any, options: dict[str, Any], message: str) -> None:
         mapped(table(0, 3), size, **options)
 
 
-def test_a_text_without_shared_tokens_fails_alone() -> None:
-    """The draft allows only what the target lacks: its law does not exist, and the error says whose."""
+def test_a_text_without_shared_tokens_has_no_law() -> None:
+    """The draft allows only what the target lacks: it drafts nothing, or, for rejection, the error says whose law."""
     target, draft = table(1, 2, floor=1), mapped(TableModel(lambda prefix: [0, 0, 1], 3), 2)
     assert isinstance(draft, MappedModel)
+    options = decode.Options(max_tokens=8)
+    found = decode.chain(target, draft, [0], options=options)
+    assert found.tokens == decode.autoregressive(target, [0], options=options).tokens
+    assert not any(one.drafted for one in found.rounds)
     with pytest.raises(ValueError, match=r"draft: .*masked"):
-        decode.chain(target, draft, [0])
+        decode.chain(target, draft, [0], options=decode.Options(randomness="rejection"))

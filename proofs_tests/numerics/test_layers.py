@@ -205,12 +205,12 @@ def test_int8_without_its_kernel(width: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def nearly_full(rows: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Numbers of one sign that become integers from 64 to 127: float32 (rows, width), and what they become, int64."""
-    x = torch.rand(rows, width, generator=torch.Generator().manual_seed(seed)).add_(1.0)
+    """Numbers that become integers from 114 to 127: float32 (rows, width), and what they become, int64."""
+    x = torch.rand(rows, width, generator=torch.Generator().manual_seed(seed)).mul_(0.1).add_(0.95)
     return x, quantise(x)[0].to(torch.int64)
 
 
-@pytest.mark.parametrize("width", [1041, 1500, 2080, 4160])
+@pytest.mark.parametrize("width", [1200, 2080, 4160])
 @pytest.mark.parametrize("kernel", [True, False])
 def test_int8_sums_are_those_of_the_integers(width: int, kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of more than 24 bits, which float32 does not hold, against 64-bit integers: every odd one would show."""
@@ -221,16 +221,15 @@ def test_int8_sums_are_those_of_the_integers(width: int, kernel: bool, monkeypat
     columns = quantise(matrix.double())[0].to(torch.int64)
     weight = a.weight(matrix, out=torch.float64)
     sums = (rows[:, None] * columns).sum(-1)
-    assert bool(((sums > 2**23) & (sums % 2 == 1)).any())
+    assert bool(((sums > 2**24) & (sums % 2 == 1)).any())
     assert same(a.linear(x, weight), sums * weight.scale * quantise(x)[1])
 
 
-@pytest.mark.parametrize("width", [1200, 1500, 2080])
+@pytest.mark.parametrize("width", [1500, 2080])
 def test_int8_sums_of_squares_are_those_of_the_integers(width: int) -> None:
     """Behind a norm: widths from which on float32 does not hold the sum, against 64-bit integers rounded once."""
     a: Any = ARITHMETICS["int8"]
-    x = torch.rand(400, width, generator=torch.Generator().manual_seed(1)).mul_(0.1).add_(0.95)
-    rows = quantise(x)[0].to(torch.int64)
+    x, rows = nearly_full(400, width, 1)
     matrix = normal(33, width, seed=2)
     weight = a.norm_weight(matrix, torch.ones(width))
     columns = quantise(matrix.double().mul_(math.sqrt(width)))[0].to(torch.int64)

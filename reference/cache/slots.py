@@ -126,7 +126,7 @@ class Slots:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; on the CPU as pages that the system makes when they are first written to, so that a short text does not pay
+    """Zeros; on the CPU as pages that the system makes at the first write to them, so that a short text does not pay
     for the whole context."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)

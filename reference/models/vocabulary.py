@@ -22,7 +22,8 @@ def mapped(
     up to the smaller size, as vocabularies do that differ by padding only. A target token that the model does not know
     has logit -inf, so the law is one over the target's tokens; in a text it is read as the model's token ``unknown``.
     Whatever the mapping, the output of the decoders keeps the target's law, and coupled text does not change: a bad
-    mapping only costs acceptance. A text after which the model allows none of the shared tokens has no law, and fails.
+    mapping only costs acceptance. Where the model allows none of the shared tokens it has no law: then nothing is
+    drafted if coupled, and in rejection mode the text fails.
 
     Raises ValueError for a size below 1; ids of another length, out of range or named twice, and none in common; an
     ``unknown`` that is no token of the model, or that is missing where the target has tokens the model does not know.

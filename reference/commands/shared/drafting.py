@@ -190,7 +190,7 @@ def _sizes(arguments: argparse.Namespace, kind: Kind) -> dict[str, Any]:
             raise UsageError(f"{option} is {value}: allowed {where} only")
         sizes[name] = value if name == "tree" else at_least_one(option, value)
     if arguments.drafter == "lookup" and arguments.draft_length is None and kind == "chain":
-        sizes["draft_length"] = 8  # copying costs nothing
+        sizes["draft_length"] = 8  # copying takes no draft call
     if kind == "levels":
         sizes["tree"] = _levels(sizes["tree"])
     _check_nodes(kind, sizes)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import warnings
 
@@ -32,13 +33,11 @@ def usable(device: torch.device) -> bool:
 
 
 def _right(device: torch.device) -> bool:
-    from reference.numerics.kernels.check import differing
-
+    # By name: the check imports the plain versions, which ask here whether the kernels may be used.
+    check = importlib.import_module("reference.numerics.kernels.check")
     try:
-        wrong = ", ".join(differing(device))
-    except (
-        Exception
-    ) as error:  # no compiler, a GPU that Triton does not know, ...: whatever it is, there is another way
+        wrong = ", ".join(check.differing(device))
+    except Exception as error:  # no compiler, a GPU that Triton does not know: whatever it is, there is another way
         wrong = repr(error)
     if wrong:
         message = f"kernels: not usable on {device}, slower versions with the same results run: {wrong}"
