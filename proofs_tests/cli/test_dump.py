@@ -141,6 +141,8 @@ from specmath.cli import main
 
 small, large, whole = sys.argv[1:]
 def peak():
+    if sys.platform == "linux":  # where ru_maxrss begins with the peak of the process that started this one
+        return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 options = ["--n", "1", "--rules", "single", "--json"]
 if whole == "whole":

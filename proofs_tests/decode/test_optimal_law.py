@@ -16,7 +16,7 @@ from scipy import stats
 
 from reference import decode, pair
 from reference.demo.attained import agreement
-from reference.demo.contexts import laws
+from reference.demo.contexts import Contexts
 from specmath import acceptance, rules
 from specmath.transport import optimum
 from specmath.transport.coupling import Coupling, coupling
@@ -31,7 +31,8 @@ Emit = Callable[[Coupling, NDArray[np.int64], NDArray[np.float64]], tuple[NDArra
 def contexts() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Target and draft laws, (places, 256)."""
     models = pair.load()
-    found = laws(models.target, models.draft, pair.encode("def mean("), pair.encode(TEXT)[1:], decode.Options())
+    read = Contexts(models.target, models.draft)
+    found = read.laws(pair.encode("def mean("), pair.encode(TEXT)[1:], decode.Options())
     return found.target, found.draft
 
 

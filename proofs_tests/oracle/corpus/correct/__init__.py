@@ -1,0 +1,1 @@
+"""Lossless verifiers that differ in source."""

@@ -1,0 +1,1 @@
+"""Verifiers with one natural mistake each."""

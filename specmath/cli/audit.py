@@ -1,0 +1,57 @@
+"""`specmath audit path/or.module:function`: whether a verification function is lossless."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from specmath import draft_laws
+from specmath.cli.command import Command, UsageError
+from specmath.cli.discovery import OWN
+from specmath.oracle.child import audit_in_child
+from specmath.oracle.instance import EPS, KINDS
+from specmath.oracle.kinds import SIGNATURES
+from specmath.oracle.run import DEFAULT_BUDGET
+from specmath.oracle.sources import ARRAYS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    signatures = "\n".join(f"  {kind}: {signature}" for kind, signature in SIGNATURES.items())
+    parser.epilog = (
+        f"signatures, with `generator`, `key` (jax) or `uniforms` as further arguments by name:\n{signatures}\n\n"
+        "exit codes: 0 lossless, 1 biased or unsafe, 2 wrong call, 3 undecided, 4 the function failed"
+    )
+    parser.add_argument("function", metavar="FILE.py:FUNCTION", help="or package.module:function")
+    parser.add_argument("--kind", choices=KINDS, default="chain", help="what it verifies (default: chain)")
+    parser.add_argument(
+        "--arrays", choices=ARRAYS, help="its library (default: torch where its module has it, else numpy)"
+    )
+    parser.add_argument("--dtype", choices=tuple(EPS), help="of the laws (default: float64 for numpy, else float32)")
+    parser.add_argument(
+        "--drafts", choices=draft_laws.names(), default="iid", help="how drafts are drawn (default: iid)"
+    )
+    parser.add_argument(
+        "--n", type=int, metavar="N", help="candidates at a node, or depth of a chain (default: several)"
+    )
+    parser.add_argument(
+        "--budget", type=int, default=DEFAULT_BUDGET, metavar="RUNS", help="runs on one instance (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--time-limit", type=float, default=600.0, metavar="S", help="seconds for the whole audit (default: 600)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    for name, least in (("n", 1), ("budget", 1), ("time_limit", 1e-3)):
+        value = getattr(arguments, name)
+        if value is not None and not value >= least:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}; allowed are numbers >= {least:g}")
+    options = {name: getattr(arguments, name) for name in ("kind", "arrays", "dtype", "drafts", "n", "budget")}
+    report = audit_in_child(arguments.function, options, arguments.time_limit)
+    print(json.dumps(report.document, indent=2, allow_nan=False) if arguments.json else report.text)
+    return report.exit_code
+
+
+COMMAND = Command("audit", OWN["audit"][1], add_arguments, run)

@@ -1,0 +1,1 @@
+"""Randomness of torch, intercepted: a function mode, and tensors of numbers that are not known yet."""
