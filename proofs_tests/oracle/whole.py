@@ -32,7 +32,7 @@ def findings(
             failed["nothing_after_stop"] += probability
         if len(text) > length or (len(text) < length and not ended):
             failed["count_range"] += probability
-        texts[(*text, *[stop] * (length - len(text)))] += probability
+        texts[text if stop is None else (*text, *[stop] * (length - len(text)))] += probability
     impossible = sum(probability for text, probability in texts.items() if text not in expected)
     if impossible:
         failed["unsafe_zero" if impossible <= ATOM else "zero_probability"] = impossible
