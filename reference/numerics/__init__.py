@@ -7,6 +7,13 @@ Not on the rows beside it, their number, padding, the slots of its keys, the sha
 ('exact64', (22, 22))
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from reference.numerics import kernels
 from reference.numerics.attend import AttentionBudget, attention
 from reference.numerics.elementwise import gelu, gelu_tanh, quick_gelu, sigmoid, silu
 from reference.numerics.exactify import exactify
@@ -33,3 +40,12 @@ __all__ = [
     "silu",
     "split_bits",
 ]
+
+
+def _compared(device: torch.device) -> Iterable[str]:
+    from reference.numerics.kernels import check  # imports Triton
+
+    return check.differing(device)
+
+
+kernels.compared.append(_compared)

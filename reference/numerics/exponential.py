@@ -18,14 +18,7 @@ import torch
 from torch import Tensor
 
 from reference.numerics.kernels import usable
-
-FARTHEST = 40.0
-"""Larger and smaller numbers are cut: exp(-40) < 2^-57 is far less than any step that is rounded to."""
-
-SQUARINGS = 5
-SQUARE = 1.0 / (12 * 2**SQUARINGS)
-LINEAR = 5.0 * 2**SQUARINGS
-CONSTANT = 10.0 * 4**SQUARINGS
+from reference.numerics.pade import CONSTANT, FARTHEST, LINEAR, SQUARE, SQUARINGS
 
 CHUNK = 32768
 """So many float64 stay in the cache of a core together with the intermediate results."""

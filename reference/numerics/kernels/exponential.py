@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
-from reference.numerics import exponential
+from reference.numerics import pade
 from reference.numerics.kernels.language import UNFUSED, jit, tl
 
 BLOCK = 1024
 CONSTANTS: dict[str, Any] = {
-    "FARTHEST": exponential.FARTHEST,
-    "SQUARE": exponential.SQUARE,
-    "LINEAR": exponential.LINEAR,
-    "CONSTANT": exponential.CONSTANT,
-    "SQUARINGS": exponential.SQUARINGS,
+    "FARTHEST": pade.FARTHEST,
+    "SQUARE": pade.SQUARE,
+    "LINEAR": pade.LINEAR,
+    "CONSTANT": pade.CONSTANT,
+    "SQUARINGS": pade.SQUARINGS,
 }
 """What `power` takes: its definition is in one place."""
 
