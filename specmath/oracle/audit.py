@@ -18,6 +18,9 @@ from specmath.oracle.run import DEFAULT_BUDGET
 from specmath.oracle.sources import ARRAYS
 from specmath.oracle.verdict import Cell, CheckResult, Verdict
 
+SEARCH = 20_000
+"""Runs that the search for a smallest instance may take."""
+
 SEVERITY = ("lossless", "unsafe", "biased", "failed")
 
 
@@ -126,9 +129,10 @@ class _Audit:
 
             self.generator = torch.Generator()
 
-    def joint(self, instance: Instance) -> Joint:
+    def joint(self, instance: Instance, budget: int | None = None) -> Joint:
         target = None if self.declared is None else _relaxed(instance, self.declared)
-        found = joint(self.call, instance, target=target, budget=self.budget, generator=self.generator)
+        budget = self.budget if budget is None else budget
+        found = joint(self.call, instance, target=target, budget=budget, generator=self.generator)
         self.runs += found.runs
         return found
 
@@ -173,9 +177,14 @@ class _Audit:
         wanted = self.status(worst)
         failed = {name for name, result in checks.run(worst, self.call.dtype).items() if not result.passed}
 
+        end = self.runs + SEARCH
+
         def judge(instance: Instance) -> Joint | None:
+            left = min(end - self.runs, self.budget)
+            if left <= 0:
+                return None
             try:
-                found = self.joint(instance)
+                found = self.joint(instance, left)
             except (UnsupportedRandomness, BudgetError):
                 return None
             if self.status(found) != wanted:
