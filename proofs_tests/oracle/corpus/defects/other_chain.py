@@ -26,11 +26,11 @@ def coin_used_again(target, draft, tokens, generator=None):
     return [*tokens[:i].tolist(), int(min(place, len(edges) - 1))]
 
 
-def key_not_split(target, draft, tokens, key):
-    """The key is split once before the loop, and all coins are made from the same half."""
+def key_of_the_token(target, draft, tokens, key):
+    """A coin's key is folded with the drafted token, not with its position: equal tokens share a coin."""
     coin_key, last_key = jax.random.split(key)
     for i, x in enumerate(tokens.tolist()):
-        if float(draft[i, x]) * jax.random.uniform(coin_key) >= target[i, x]:
+        if float(draft[i, x]) * jax.random.uniform(jax.random.fold_in(coin_key, x)) >= target[i, x]:
             rest = jnp.maximum(target[i] - draft[i], 0)
             law = jnp.where(rest.sum() > 0, rest, target[i])
             return [*tokens[:i].tolist(), int(jax.random.categorical(last_key, jnp.log(law)))]

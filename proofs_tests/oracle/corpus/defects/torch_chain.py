@@ -49,15 +49,14 @@ def draft_temperature_twice(target, draft, tokens, generator=None):
     return [*tokens.tolist(), _draw(target[-1], generator)]
 
 
-def one_uniform_for_all(target, draft, tokens, generator=None):
-    """torch.rand(1) is broadcast over the positions."""
+def last_coins_are_one(target, draft, tokens, generator=None):
+    """The buffer of coins is one too short, and a clamped index gives the last two positions the same coin."""
     length = len(tokens)
-    steps = torch.arange(length)
-    coins = torch.rand(1, dtype=target.dtype, generator=generator)
-    passed = coins < target[steps, tokens] / draft[steps, tokens]
-    kept = int(passed.long().cumprod(0).sum())
-    law = target[kept] if kept == length else _left(target[kept], draft[kept])
-    return torch.cat([tokens[:kept], torch.multinomial(law, 1, generator=generator)])
+    coins = torch.rand(max(length - 1, 1), dtype=target.dtype, generator=generator)
+    for i, x in enumerate(tokens.tolist()):
+        if coins[min(i, len(coins) - 1)] >= target[i, x] / draft[i, x]:
+            return [*tokens[:i].tolist(), _draw(_left(target[i], draft[i]), generator)]
+    return [*tokens.tolist(), _draw(target[-1], generator)]
 
 
 def reseeds_at_every_position(target, draft, tokens, generator=None, seed=123):
