@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ONE_THREAD := OMP_NUM_THREADS=1
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees bench-decode gpu train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees bench-decode kill-table bench-oracle gpu train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -54,6 +54,12 @@ bench-arithmetic: $(VENV)/.demo-ready  ## what order-independent arithmetic cost
 
 bench-decode: $(VENV)/.test-ready  ## decoders against plain decoding, transformers and native arithmetic; keeps the numbers
 	$(BIN)/python -m benchmarks.decode --write benchmarks/results
+
+kill-table: $(VENV)/.test-ready  ## every planted defect of a verifier, and which check or public test sees it; goes on where it was
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.kill_table
+
+bench-oracle: $(VENV)/.test-ready  ## time to verdict of the exact audit against a chi-square test on samples; keeps the numbers
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.verdict_time --write benchmarks/results
 
 gpu: $(if $(GPU_PYTHON),,$(VENV)/.test-ready)  ## all CUDA evidence in less than 8 minutes; keeps benchmarks/results/gpu.json
 	$(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py

@@ -6,12 +6,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-MUST_HOLD = ("specmath/py.typed", "reference/py.typed", "specmath/schemas/", "reference/pair/")
+MODULES = ("_specmath_pytest.py",)
+MUST_HOLD = ("specmath/py.typed", "reference/py.typed", "specmath/schemas/", "reference/pair/", *MODULES)
 NOT_SHIPPED = (".md",)
 
 
 def main(tree: Path, wheel: Path) -> int:
-    """Every file of the two packages lies in the wheel, and nothing else but metadata; returns the exit code."""
+    """All files of the packages and the pytest plugin lie in the wheel, and nothing else but metadata; an exit code."""
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if not name.endswith("/")}
     wanted = {
@@ -20,6 +21,7 @@ def main(tree: Path, wheel: Path) -> int:
         for path in (tree / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix not in NOT_SHIPPED
     }
+    wanted |= {name for name in MODULES if (tree / name).is_file()}
     packaged = {name for name in shipped if ".dist-info/" not in name}
     problems = [f"not in the wheel: {name}" for name in sorted(wanted - packaged)]
     problems += [f"in the wheel but not in the tree: {name}" for name in sorted(packaged - wanted)]

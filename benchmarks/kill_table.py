@@ -1,228 +1,285 @@
-"""Which check sees which defect: the oracle's, and tests as public projects have them.
+"""Which check sees which defect: the oracle's, and tests as public projects have them. ``make kill-table``.
 
-``python benchmarks/kill_table.py``. Every defect of the corpus is audited, and sampled in the ways in which public test
-suites look at a verifier:
-
-order   drafts and laws are fixed, the last draft is impossible; of 10,000 calls, are the counts of the token after the
-        accepted prefix ordered as its probabilities? (the design of transformers' test of the target distribution)
-KL      drafts drawn inside, 50,000 calls: KL of the first token's frequencies from the target below 0.01?
-        (TensorRT-LLM's)
-L2      drafts drawn inside, all drafted positions: from 10 to 100,000 calls, does the distance from the target shrink
-        20 times as much as the distance from another law? (vLLM's)
-joint   drafts drawn inside, 4,000 calls on four pairs of laws that depend on the context: Pearson's chi-square on whole
-        texts, p < 1e-6 on one of them. No project's, and what one would write without an exact judge.
-
-The three public designs are written anew here, on laws of four and eight tokens, with the thresholds that they have
-there. They are not the projects' own code, and were not made for most of these mistakes.
+Every defect of the corpus, and some functions that are right, are audited by their exact law and sampled as
+`benchmarks/kill_tests.py` says. Sampling takes a quarter of an hour or more. What was sampled is kept in a work file as
+it comes, so that an interrupted run goes on, and several runs with ``--only`` may share it. It is sampled again when
+the function's file, or the corpus's sampling, has changed. Audits are always made anew. The table is written once all
+rows are there.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import hashlib
+import json
+import os
+import platform
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
-from proofs_tests.oracle.corpus.entry import Entry
-from proofs_tests.oracle.corpus.sampling import Sampler, chi_square, toys_of
+from benchmarks.kill_tests import SEED, TESTS, Tested, tested
+from proofs_tests.oracle.corpus.entry import FOLDER, Entry
+from proofs_tests.oracle.corpus.given import whole_verdict
 from proofs_tests.oracle.corpus.table import CORRECT, DEFECTS
-from proofs_tests.oracle.corpus.toys import PROMPT, TOYS, Toy
-from proofs_tests.oracle.whole import findings
+from proofs_tests.oracle.corpus.toys import TOYS
 from specmath import oracle
+from specmath.oracle.logs import check_rounds
 
-KEPT = Path(__file__).parent / "results" / "kill_table.txt"
-SEED = 20261120
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "benchmarks" / "results" / "kill_table.json"
+WORK = ROOT / "build" / "kill_table.json"
+PAGE = ROOT / "docs" / "theory" / "teeth.md"
+BEGIN, END = "<!-- kill table: begin, written by make kill-table -->", "<!-- kill table: end -->"
 FORM = ("returns", "shape", "count_range", "padding", "support", "same_seed")
 GROUPS = {
     "exact_law": "law", "zero_probability": "zero", "unsafe_zero": "zero", "batch_mates": "mates",
     "inputs_not_mutated": "inputs", "draft_stream": "stream", "nothing_after_stop": "stop",
-    **dict.fromkeys(FORM, "form"),
+    "logprobs": "log", **dict.fromkeys(FORM, "form"),
 }  # fmt: skip
 """Named check -> column. `form` is count, padding, support, shape and raised errors."""
-ORACLE = ("law", "zero", "form", "mates", "inputs", "stream", "stop")
-PUBLIC = ("order", "KL", "L2")
-COLUMNS = (*ORACLE, *PUBLIC, "joint")
-CONTROLS = ("recursive", "vectorised", "gathered", "recursive_walk", "assistant")
-FLAT = Toy((8, 7, 6, 5, 4, 3, 2, 1), (1, 2, 3, 4, 5, 6, 7, 8), flat=True)
-OTHER = np.arange(8, dtype=np.float64)[::-1] ** 2 / 140  # another law on eight tokens
-Result = TypeVar("Result")
+ORACLE = ("law", "zero", "form", "mates", "inputs", "stream", "stop", "log")
+COLUMNS = (*ORACLE, *TESTS)
+LOGGED = 40
+"""Rounds of a trace."""
+CONTROLS = ("recursive", "vectorised", "gathered", "recursive_walk", "assistant", "as_it_was")
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Staged:
-    """Laws of the test by order: token 0 is drafted nearly always, and impossible at depth ``last``."""
-
-    last: int
-    size: int = 4
-
-    def target(self, text: tuple[int, ...]) -> np.ndarray:
-        return np.array([0.0, 0.6, 0.3, 0.1] if len(text) == self.last else [0.9, 0.06, 0.03, 0.01])
-
-    def draft(self, text: tuple[int, ...]) -> np.ndarray:
-        return np.array([0.97, 0.01, 0.01, 0.01])
+def entries() -> list[Entry]:
+    """All rows: the defects, and some functions that are right."""
+    return [*DEFECTS, *(entry for entry in CORRECT if entry.function in CONTROLS)]
 
 
-def audited(entry: Entry) -> tuple[set[str], float]:
-    """Failed checks on the standard instances, up to the one where the named check fails, and the seconds it took."""
-    begun = time.perf_counter()
-    failed: set[str] = set()
+def audited(entry: Entry) -> tuple[list[str], float]:
+    """Failed checks on the standard instances, up to the one where the named check fails, and the CPU seconds."""
+    begun = time.process_time()
+    failed: dict[str, None] = {}
     if entry.kind == "generate":
         for toy in reversed(TOYS):
-            options = {} if entry.stop is None else {"stop": entry.stop}
-            generate = entry.load()(toy.target, toy.draft, **options)
-            length = 3 if entry.check == "count_range" else 4
-            expected = toy.text_law(length, entry.stop, PROMPT)
-            failed |= set(findings(generate, expected, prompt=PROMPT, length=length, stop=entry.stop))
+            verdict = whole_verdict(entry, toy, tokens(entry))
+            failed |= dict.fromkeys(check.name for check in verdict.checks if not check.passed)
             if entry.check in failed:
                 break
-        return failed, time.perf_counter() - begun
+        return list(failed), time.process_time() - begun
+    if entry.kind == "log":
+        rounds = entry.load()(TOYS[0].target, TOYS[0].draft, np.random.default_rng(SEED), LOGGED)
+        failed |= dict.fromkeys(finding.check for finding in check_rounds(rounds).findings)
+        return list(failed), time.process_time() - begun
     dtype = entry.dtype or ("float64" if entry.arrays == "numpy" else "float32")
     for instance in oracle.standard(entry.kind, drafts=entry.drafts, dtype=dtype):  # type: ignore[arg-type]
         verdict = oracle.audit(
             entry.load(), kind=entry.kind, arrays=entry.arrays, drafts=entry.drafts, dtype=dtype,
             instances=(instance,), minimise=False,
         )  # fmt: skip
-        failed |= {check.name for check in verdict.checks if not check.passed}
+        failed |= dict.fromkeys(check.name for check in verdict.checks if not check.passed)
         if entry.check in failed:
             break
-    return failed, time.perf_counter() - begun
+    return list(failed), time.process_time() - begun
 
 
-def ordered(entry: Entry) -> bool:
-    """The test by order passes."""
-    last = 0 if entry.kind == "node" else 1
-    parents = tuple(range(-1, last))
-    toys = (Staged(last),) * (2 if entry.kind == "batch" else 1)
-    sampler = Sampler(entry, toys, SEED, parents, (0,) * len(parents))  # type: ignore[arg-type]
-    counts: Counter[int] = Counter()
-    for texts in sampler.rounds(10_000):
-        for text in texts if entry.kind == "batch" and texts else [texts]:
-            if text is None:
-                return False
-            if text[:last] == (0,) * last:
-                counts[text[last]] += 1
-    return counts[1] > counts[2] > counts[3] > 0
+def tokens(entry: Entry) -> int:
+    """New tokens that a generate call is asked for. A count that is wrong has more texts than one that is right."""
+    return 3 if entry.check == "count_range" else 4
 
 
-def close(entry: Entry) -> tuple[bool, bool]:
-    """The tests by KL and by L2 pass; both on one stream of calls."""
-    sampler = Sampler(entry, (FLAT,) * (2 if entry.kind == "batch" else 1), SEED)
-    target = FLAT.target(())
-    first, every = np.zeros(FLAT.size), np.zeros(FLAT.size)
-    drafted = 1 if entry.stop is not None else max(sampler.length - 1, 1)
-    early, divergence = np.zeros(2), math.inf
-    for number, texts in enumerate(sampler.rounds(100_000), 1):
-        for text in texts if entry.kind == "batch" and texts else [texts]:
-            if text is None:
-                return False, False
-            first[text[0]] += 1
-            for token in text[:drafted]:
-                every[token] += 1
-        if number == 10:
-            early = distances(every, target)
-        if number == 50_000:
-            seen = first / first.sum()
-            divergence = float(sum(p * math.log(p / q) for p, q in zip(seen, target, strict=True) if p > 0))
-    shrunk = early / distances(every, target)
-    return divergence < 0.01, bool(shrunk[0] > 20 * shrunk[1])
+def fingerprint(entry: Entry) -> str:
+    """Of what a row depends on, the oracle aside."""
+    files = (entry.file, FOLDER / "sampling.py", FOLDER / "toys.py", Path(__file__).with_name("kill_tests.py"))
+    digest = hashlib.sha256(repr((*asdict(entry).items(), SEED)).encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def distances(counts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """L2 distances of the frequencies from the target and from another law."""
-    seen = counts / counts.sum()
-    return np.array([np.linalg.norm(seen - target), np.linalg.norm(seen - OTHER)])
-
-
-def joint(entry: Entry) -> bool:
-    """The chi-square on whole texts passes on all toys."""
-    for number in range(len(TOYS)):
-        sampler = Sampler(entry, toys_of(entry, number), SEED)
-        if chi_square(Counter(sampler.rounds(4_000)), sampler.expected())[0] < 1e-6:
-            return False
-    return True
-
-
-def passes(test: Callable[[Entry], Result], entry: Entry) -> Result | None:
-    """What a test says; None where a call raises, which fails every test."""
-    try:
-        return test(entry)
-    except (ArithmeticError, LookupError, RuntimeError, ValueError):
-        return None
-
-
-def row(entry: Entry, sampled: bool) -> tuple[dict[str, str], float]:
-    """Column -> mark ("X" by the named check, "x" seen, "-" not run), and the audit's seconds."""
+def made(entry: Entry, tests: Row | None) -> Row:
+    """One row of the table; ``tests`` is what was sampled before."""
     failed, seconds = audited(entry)
-    marks = {GROUPS[name]: "x" for name in failed}
-    if entry.check in failed:
-        marks[GROUPS[entry.check]] = "X"
-    if not sampled or entry.arrays == "jax":
-        return marks | dict.fromkeys((*PUBLIC, "joint"), "-"), seconds
-    if entry.kind == "generate":
-        marks["order"] = "-"
-    elif not passes(ordered, entry):
-        marks["order"] = "x"
-    near = passes(close, entry) or (False, False)
-    marks |= {name: "x" for name, passed in zip(("KL", "L2"), near, strict=True) if not passed}
-    if not passes(joint, entry):
-        marks["joint"] = "x"
-    return marks, seconds
+    if tests is None:
+        none = dict.fromkeys(TESTS, Tested(None))
+        tests = {name: asdict(one) for name, one in (none if entry.kind == "log" else tested(entry)).items()}
+    return {
+        "class": entry.defect or None,
+        "kind": entry.kind,
+        "check": entry.check or None,
+        "failed": sorted(failed),
+        "audit seconds": round(seconds, 3),
+        "tests": tests,
+    }
 
 
-def table(entries: list[Entry], sampled: bool) -> list[str]:
-    """Lines of the table; each is printed as soon as it stands."""
-    lines: list[str] = []
+def marks(row: Row) -> dict[str, str]:
+    """Column -> mark: "X" by the named check, "x" seen, "-" not run."""
+    found = {GROUPS[name]: "x" for name in row["failed"]}
+    if row["check"] in row["failed"]:
+        found[GROUPS[row["check"]]] = "X"
+    for name, test in row["tests"].items():
+        if test["passed"] is not True:
+            found[name] = "-" if test["passed"] is None else "x"
+    return found
 
-    def say(line: str) -> None:
-        lines.append(line.rstrip())
-        print(lines[-1], flush=True)
 
-    say(f"{'class':5} {'defect':44} " + " ".join(f"{name:>6}" for name in COLUMNS) + f" {'audit':>8}")
+def counted(rows: list[Row]) -> Counter[str]:
+    """How many rows each column has seen; "oracle" by any of its columns, "named" by the named check, "all"."""
     caught: Counter[str] = Counter()
-    for entry in entries:
-        marks, seconds = row(entry, sampled)
-        if entry.defect:
-            caught.update(name for name, mark in marks.items() if mark in ("x", "X"))
-            caught["all"] += 1
-            caught["oracle"] += any(marks.get(name) in ("x", "X") for name in ORACLE)
-            caught["named"] += "X" in marks.values()
-        cells = " ".join(f"{marks.get(name, '.'):>6}" for name in COLUMNS)
-        say(f"{entry.defect or 'none':5} {entry.name:44} {cells} {seconds:7.2f}s")
-    say(f"{'':5} {'caught':44} " + " ".join(f"{caught[name]:>6}" for name in COLUMNS))
-    say(
-        f"{caught['all']} defects: {caught['oracle']} seen by the oracle, {caught['named']} by the check named for them"
+    for row in rows:
+        seen = marks(row)
+        caught.update(name for name, mark in seen.items() if mark in ("x", "X"))
+        caught["run"] += row["tests"]["KL"]["passed"] is not None
+        caught["public"] += any(seen.get(name) == "x" for name in TESTS[:3])
+        caught["oracle"] += any(name in ORACLE for name in seen)
+        caught["named"] += "X" in seen.values()
+        caught["all"] += 1
+    return caught
+
+
+def head() -> str:
+    return f"{'class':5} {'defect':44} " + " ".join(f"{name:>6}" for name in COLUMNS) + f" {'audit':>8}"
+
+
+def line(name: str, row: Row) -> str:
+    seen = marks(row)
+    cells = " ".join(f"{seen.get(column, '.'):>6}" for column in COLUMNS)
+    return f"{row['class'] or 'none':5} {name:44} {cells} {row['audit seconds']:7.2f}s"
+
+
+def text(record: dict[str, Any]) -> str:
+    """The table as it is kept beside the numbers."""
+    rows = record["rows"]
+    caught = counted([row for row in rows.values() if row["class"]])
+    return "\n".join(
+        [
+            *(f"{key}: {value}" for key, value in record["made"].items()),
+            "X seen by the check named for the defect, x seen, . not seen, - not run (eager jax is too slow to sample,",
+            "a generate call has no fixed drafts, a trace is no sample); audit: CPU seconds until the named check",
+            "failed, for functions that are right (class none) those of all instances",
+            "",
+            head(),
+            *(line(name, row) for name, row in rows.items()),
+            f"{'':5} {'caught':44} " + " ".join(f"{caught[name]:>6}" for name in COLUMNS),
+            f"{caught['all']} defects: {caught['oracle']} seen by the oracle, {caught['named']} by the check named "
+            f"for them; {caught['public']} by one of the three public designs",
+            "",
+        ]
     )
-    return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--no-sampling", action="store_true", help="the oracle's columns alone")
-    parser.add_argument("--keep", action="store_true", help=f"write {KEPT.parent.name}/{KEPT.name}")
-    options = parser.parse_args()
-    controls = [entry for entry in CORRECT if entry.function in CONTROLS]
-    entries = [entry for entry in (*DEFECTS, *controls) if options.only in entry.name]
-    head = [
-        "made by: OMP_NUM_THREADS=1 python benchmarks/kill_table.py --keep",
-        f"python {sys.version.split()[0]}, numpy {np.__version__}; seed {SEED} for everything sampled",
-        "X seen by the check named for the defect, x seen, . not seen, - not run (eager jax is too slow to sample, and",
-        "a whole generate call has no fixed drafts); audit: seconds until the named check failed; class none: correct",
+def markdown(record: dict[str, Any]) -> str:
+    """The part of the page between its marks: sums by class, and every row."""
+    rows = {name: row for name, row in record["rows"].items() if row["class"]}
+    right = [row for row in record["rows"].values() if not row["class"]]
+    columns = ("named", "oracle", *TESTS)
+    lines = [
+        BEGIN,
         "",
+        "| class | defects | by the named check | by any check | " + " | ".join(TESTS) + " |",
+        "| --- | ---: | ---: | ---: |" + " ---: |" * len(TESTS),
     ]
-    print("\n".join(head))
-    audited(entries[0])  # imports what is imported once
-    lines = table(entries, not options.no_sampling)
-    if options.keep:
-        KEPT.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    for kind in sorted({row["class"] for row in rows.values()}, key=lambda name: int(name[1:])):
+        caught = counted([row for row in rows.values() if row["class"] == kind])
+        lines.append(f"| {kind} | {caught['all']} | " + " | ".join(str(caught[name]) for name in columns) + " |")
+    for title, some in (("all", list(rows.values())), ("right ones, called wrong", right)):
+        caught = counted(some)
+        lines.append(f"| {title} | {caught['all']} | " + " | ".join(str(caught[name]) for name in columns) + " |")
+    lines += [
+        "",
+        "| defect | class | named check | other checks that fail | " + " | ".join(TESTS) + " |",
+        "| --- | --- | --- | --- |" + " --- |" * len(TESTS),
+    ]
+    for name, row in rows.items():
+        others = ", ".join(f"`{check}`" for check in row["failed"] if check != row["check"])
+        named = f"`{row['check']}`" if row["check"] in row["failed"] else f"`{row['check']}` MISSED"
+        seen = marks(row)
+        cells = " | ".join({"x": "seen", "-": "not run"}.get(seen.get(test, ""), "") for test in TESTS)
+        lines.append(f"| {name.replace('_', ' ')} | {row['class']} | {named} | {others} | {cells} |")
+    made_by = record["made"]
+    lines += ["", f"Made {made_by['date']} by `{made_by['command']}`, commit {made_by['commit']}.", "", END]
+    return "\n".join(lines)
+
+
+def filled(page: str, begin: str, content: str, end: str) -> str:
+    """A page with new content from one mark to the other."""
+    before, _, rest = page.partition(begin)
+    return before + content + rest.partition(end)[2]
+
+
+def provenance() -> dict[str, str]:
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        commit += " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    import torch
+
+    return {
+        "date": str(date.today()),
+        "command": "python -m benchmarks.kill_table",
+        "commit": commit,
+        "python": sys.version.split()[0],
+        "versions": f"numpy {np.__version__}, torch {torch.__version__}",
+        "machine": f"{platform.system()} {platform.machine()}, one thread",
+        "seed": f"{SEED} for everything sampled",
+    }
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", default="", help="sample the rows whose name contains this, and write no table")
+    parser.add_argument("--work", type=Path, default=WORK, help="what was sampled, row by row")
+    parser.add_argument("--again", action="store_true", help="sample everything again")
+    options = parser.parse_args(arguments)
+    chosen = [entry for entry in entries() if options.only in entry.name]
+    if options.again:
+        options.work.unlink(missing_ok=True)
+    options.work.parent.mkdir(parents=True, exist_ok=True)
+    audited(DEFECTS[0])  # imports what is imported once
+    print(f"{len(sampled(options.work))} rows are sampled already\n{head()}", flush=True)
+    rows: dict[str, Row] = {}
+    for entry in chosen:
+        known = sampled(options.work).get(entry.name)
+        rows[entry.name] = made(entry, known)
+        if known is None:
+            _keep(options.work, entry, rows[entry.name]["tests"])
+        print(line(entry.name, rows[entry.name]), flush=True)
+    record = {"made": provenance(), "rows": rows}
+    if not options.only:
+        print(text(record))
+        _write(KEPT, json.dumps(record, indent=1) + "\n")
+        _write(KEPT.with_suffix(".txt"), text(record))
+        _write(PAGE, filled(PAGE.read_text(encoding="utf-8"), BEGIN, markdown(record), END))
+    return int(any(row["class"] and row["check"] not in row["failed"] for row in rows.values()))
+
+
+def sampled(work: Path) -> dict[str, Row]:
+    """What the tests of each row said, by name; only where it would be sampled alike today."""
+    found = json.loads(work.read_text(encoding="utf-8")) if work.exists() else {}
+    now = {one.name: fingerprint(one) for one in entries()}
+    return {name: one["tests"] for name, one in found.items() if now.get(name) == one["fingerprint"]}
+
+
+def _keep(work: Path, entry: Entry, tests: Row) -> None:
+    found = json.loads(work.read_text(encoding="utf-8")) if work.exists() else {}
+    _write(
+        work, json.dumps({**found, entry.name: {"fingerprint": fingerprint(entry), "tests": tests}}, indent=1) + "\n"
+    )
+
+
+def _write(file: Path, content: str) -> None:
+    part = file.with_suffix(f".part{os.getpid()}")
+    part.write_text(content, encoding="utf-8")
+    part.replace(file)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -207,6 +207,59 @@ _IDENTITIES = [
         "leviathan2023fast, Appendix A.1; proof in docs/theory/contract.md",
     ),
     Claim(
+        "oracle/exact-law",
+        "The law that the oracle finds for a function is the law of its real calls; on the corpus it calls every right "
+        "function lossless, and every defect fails the check named for it.",
+        "docs/theory/oracle.md; docs/theory/teeth.md",
+    ),
+    Claim(
+        "trees/heaviest",
+        "No draft tree of n nodes has a larger sum of path weights than the n heaviest paths, which are a tree.",
+        "proof in docs/theory/draft_trees.md; wang2025opt",
+    ),
+    Claim(
+        "trees/by-rank",
+        "Where a child's acceptance depends on its rank alone, the dynamic program gives the largest expected number "
+        "of tokens of all trees of every size and depth.",
+        "chen2024sequoia; proof in docs/theory/draft_trees.md",
+    ),
+    Claim(
+        "speed/draft-length",
+        "For drafts accepted independently the speed-up has one peak over the draft length, drafting pays if and only "
+        "if the acceptance exceeds the cost ratio, and the peak is beside the root given by Lambert's W.",
+        "leviathan2023fast, Theorem 3.8; proof in docs/theory/speed.md",
+    ),
+    Claim(
+        "speed/allocation",
+        "The allocation by falling survival, one sort for each longest length, has the largest goodput of all draft "
+        "lengths of a batch, whatever a pass over so many tokens costs.",
+        "proof in docs/theory/speed.md",
+    ),
+    Claim(
+        "stopping/optimal",
+        "No policy that sees survival and latent state, with or without a lag, emits more tokens per cost than the "
+        "solver's.",
+        "huang2024specdecpp, Section 3 (the decision process); proof in docs/theory/stopping.md",
+    ),
+    Claim(
+        "stopping/threshold-form",
+        "For every number of drafted tokens and latent state there is a boundary such that drafting on is best if and "
+        "only if the survival is above it.",
+        "proof in docs/theory/stopping.md",
+    ),
+    Claim(
+        "stopping/renewal-threshold",
+        "With independent acceptances that are seen at once, stopping is best if and only if P(rejected) is at least "
+        "1 - c X / a.",
+        "proof in docs/theory/stopping.md",
+    ),
+    Claim(
+        "stopping/sufficient-condition",
+        "Stopping is best wherever P(rejected) is at least (c2 + delta) / (c1 + c2 + delta), with delta = ahead / rate "
+        "- target cost.",
+        "huang2024specdecpp, Theorem 3.1; proof in docs/theory/stopping.md",
+    ),
+    Claim(
         "coupling/uniform-scores",
         "The scores of the swap coupling are uniform: partners have equal needs before them.",
         "proof in docs/theory/optimal_coupling.md",

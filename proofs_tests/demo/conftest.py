@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from reference.demo import audits
 from reference.models.llama import Llama, LlamaConfig
 from reference.pair.train import initial
 
@@ -40,3 +42,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(folder / "target", 2, 1)
         write(folder / "draft", 1, 2)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_audits() -> Iterator[None]:
+    """The oracle's section on two instances, and without a published function, whose import takes seconds."""
+    kept = audits.INSTANCES, audits.PUBLISHED
+    audits.INSTANCES, audits.PUBLISHED = 2, ()
+    yield
+    audits.INSTANCES, audits.PUBLISHED = kept

@@ -46,7 +46,20 @@ def collected(places: list[Path], file: Path, *options: str) -> list[dict[str, s
 
 def test_every_claim_is_covered(tmp_path: Path) -> None:
     marks = collected(
-        [TESTS / kind for kind in ("exact", "statistical", "meta", "transport", "relax", "equivalence")],
+        [
+            TESTS / kind
+            for kind in (
+                "exact",
+                "statistical",
+                "meta",
+                "transport",
+                "relax",
+                "equivalence",
+                "oracle",
+                "planning",
+                "stopping",
+            )
+        ],
         tmp_path / "marks.json",
     )
     assert problems(claims.names(), marks) == []

@@ -327,6 +327,11 @@ def test_not_a_function_of_its_choices() -> None:
         law_of(drifting)
 
 
+def test_views_of_what_was_drawn() -> None:
+    close(law_of(lambda: torch.multinomial(P, 2, replacement=True).view(1, 2)[0, 1]), dict(enumerate(WEIGHTS[:4])))
+    close(law_of(lambda: (torch.rand(2).view(2, 1) < 0.25).view(-1)[1]), {True: 0.25, False: 0.75})
+
+
 def test_arrays_are_named() -> None:
     with pytest.raises(ValueError, match="arrays is 'cupy'; allowed are 'torch', 'numpy', 'jax' and 'python'"):
         law_of(lambda: 0, arrays="cupy")

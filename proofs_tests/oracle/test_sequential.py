@@ -234,7 +234,7 @@ def test_looks_after_every_batch_and_reports_progress() -> None:
     found = sequential_test(
         draws({0: 0.5, 1: 0.5}, 6), {0: 0.5, 1: 0.5}, limit=1000, progress=lambda *now: told.append(now)
     )
-    assert [samples for samples, _ in told] == list(sequential._ends(1000))
+    assert [samples for samples, _ in told] == list(sequential.ends(1000))
     assert told[-1] == (1000, found.high)
     assert isinstance(found, Sequential)
     assert found.status == "undecided"

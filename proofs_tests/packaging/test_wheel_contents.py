@@ -12,6 +12,7 @@ import pytest
 from proofs_tests.packaging.sources import ROOT
 
 TREE = (
+    "_specmath_pytest.py",
     "specmath/__init__.py",
     "specmath/py.typed",
     "specmath/schemas/a.json",

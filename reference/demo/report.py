@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from reference.demo.audits_section import audits_section
 from reference.demo.claims import Place
 from reference.demo.decoders import AUTOREGRESSIVE
 from reference.demo.equality_section import equality_section
@@ -35,6 +36,7 @@ def html(story: Story) -> str:
         _attained(story, figures["attained"]) if story.attained else "",
         _rules(story, figures["counts"], figures["gaps"]),
         _exact(story),
+        audits_section(story.audits),
         _provenance(story),
     ]
     return page("specmath demo: speculative decoding, computed", "\n".join(parts))
@@ -54,6 +56,7 @@ def _head(story: Story) -> str:
     own = story.equality.compared[0].arithmetic
     same, texts = story.equality.shares()[own]
     planted = [one.passed for one in (*story.exact, *story.equality.compared) if one.defect]
+    planted += [one.passed for one in story.audits.audited if one.planted]
     facts = [
         (f"{same} of {texts}",
          f"texts identical with {AUTOREGRESSIVE}, {', '.join(one.decoder for one in alone[1:])} and batched decoding"),

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from reference.demo import claims, exact_laws, table
+from reference.demo import audits, claims, exact_laws, table
 from reference.demo.attained import Attained, attained
+from reference.demo.audits import Audits
 from reference.demo.claims import Place
 from reference.demo.contexts import Contexts, Laws
 from reference.demo.decoders import AUTOREGRESSIVE, Decoder, coupled, paths_decoders, rejecting
@@ -26,7 +27,7 @@ from specmath.cli.progress import progress
 from specmath.comparison import Row
 from specmath.rules.laws import Program
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of ``specmath/schemas/demo.schema.json``."""
 
 TESTED = "chain/token_wise"
@@ -47,6 +48,7 @@ class Story:
     attained: list[Attained]
     rows: tuple[Row, ...]
     exact: list[Checked]
+    audits: Audits
     provenance: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class Story:
                 found.append(f"defect not seen: {checked.rule} {checked.defect}")
             elif not checked.passed:
                 found.append(f"{checked.rule} on {checked.drafts} drafts: TV = {checked.total_variation}")
-        return found
+        return found + self.audits.failures
 
     def as_json(self, report: str) -> dict[str, Any]:
         """The object of ``demo.schema.json``; ``report`` is the path of the HTML file."""
@@ -101,6 +103,7 @@ class Story:
                 }
                 for one in self.exact
             ],
+            "oracle": self.audits.as_json(),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "provenance": self.provenance,
         }
@@ -119,12 +122,13 @@ def tell(
     *,
     changed: dict[str, Program] | None = None,
     decoders: Mapping[str, Decoder] | None = None,
+    subjects: tuple[audits.Subject, ...] = audits.SUBJECTS,
     note: Callable[[str, float], None] | None = None,
 ) -> Story:
-    """Decode, compare, judge, tabulate and enumerate.
+    """Decode, compare, judge, tabulate, enumerate and audit.
 
-    ``changed`` (rule programs) and ``decoders`` (by name) take planted defects; ``note(stage, seconds)`` is called
-    after every stage.
+    ``changed`` (rule programs), ``decoders`` (by name) and ``subjects`` (verifiers) take planted defects;
+    ``note(stage, seconds)`` is called after every stage.
     """
     chosen = spread(settings.prompts)
     own = [(decoders or {}).get(one.name, one) for one in (*coupled(pair, settings), *rejecting(pair, settings))]
@@ -165,6 +169,8 @@ def tell(
         )
     with timed("exact laws"):
         checked = exact_laws.check_all(watch=partial(progress, label="exact laws"), changed=changed)
+    with timed("oracle"):
+        audited = audits.check(watch=partial(progress, label="oracle"), subjects=subjects)
     return Story(
         settings,
         by_name,
@@ -176,6 +182,7 @@ def tell(
         [one for one in reached if one is not None],
         rows,
         checked,
+        audited,
         provenance(pair, settings.pair),
         seconds,
     )

@@ -21,6 +21,7 @@ def lines(story: Story) -> Iterator[str]:
     yield from _attained(story)
     yield from _rules(story)
     yield from _exact(story)
+    yield from _audits(story)
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
@@ -214,3 +215,30 @@ def _exact(story: Story) -> Iterator[str]:
     table = aligned(["rule", "drafts", "instances", "paths", "TV", ""], rows, left=2)
     for line, one in zip(table, [None, *story.exact], strict=True):
         yield line if one is None or not one.defect else f"{line}  planted: {one.defect}"
+
+
+def _audits(story: Story) -> Iterator[str]:
+    yield ""
+    yield "The oracle: somebody else's verifiers, run as they are, judged by their exact law"
+    rows = []
+    for one in story.audits.audited:
+        found = one.verdict
+        if found is None:
+            rows.append([one.name, "left out", "", "", "", one.missing])
+            continue
+        word = "no promise" if one.passed is None else ("as due" if one.passed else "NOT AS DUE")
+        word = ("seen" if one.passed else "MISSED") if one.planted else word
+        numbers = [f"{found.total_variation:.3g}", str(found.runs), f"{one.seconds:.1f}"]
+        rows.append([one.name, found.status, *numbers, f"{word}; {one.about}" + f"; {found.cause}" * bool(found.cause)])
+    head = ["verifier", "verdict", "total variation", "runs", "seconds"]
+    table = aligned(head, [row[:5] for row in rows], left=2)
+    yield table[0]
+    yield from (f"{line}  {row[5]}" for line, row in zip(table[1:], rows, strict=True))
+    for one in story.audits.audited:
+        if one.planted and one.verdict is not None:
+            yield f"  {one.name}, smallest instance on which it shows:"
+            yield from (f"    {line}".rstrip() for line in str(one.verdict).partition("\n\n")[2].splitlines())
+    for log in story.audits.logs:
+        word = ("seen" if log.due else "as due") if log.passed else ("MISSED" if log.due else "FALSE ALARM")
+        counts = f"{log.accepted} of {log.rounds} first drafts accepted, optimum {log.bound:.3f}"
+        yield f"  log {log.name}: {counts}: {word}; {log.finding or 'no finding'}"

@@ -177,7 +177,8 @@ class StaticDrafting(ModelDrafting):
             return [best(row, count) for row, count in zip(rows, counts, strict=True)]
         found = []
         for row, count in zip(laws, counts, strict=True):
-            own = np.array([next(coins) for _ in range(law.uniforms(count))])  # type: ignore[call-overload]
+            taken = [next(coins) for _ in range(law.uniforms(count))]  # type: ignore[call-overload]
+            own = np.stack(taken) if taken else np.empty(0)
             support = int((row > 0).sum())
             n = next((m for m in range(count, task.at_least - 1, -1) if not law.needs(m, support)), 0) if support else 0
             found.append(law.sample(row, n, own[: law.uniforms(n)]).tolist() if n else [])

@@ -23,6 +23,7 @@ OWN = {
         "acceptance of every rule against the optimum, on a dump of laws",
     ),
     "audit": ("specmath.cli.audit:COMMAND", "whether a verification function is lossless, by its exact law"),
+    "check-log": ("specmath.cli.logs:COMMAND", "bugs that an engine's log, its counts or its greedy text prove"),
     "decode": ("reference.commands.decode:COMMAND", "continue prompts, with drafts that were kept in colour"),
     "demo": ("reference.commands.demo:COMMAND", "the whole story on real prompts, with a report"),
     "record": ("reference.commands.record:COMMAND", "decode prompts, and record laws for specmath acceptance"),

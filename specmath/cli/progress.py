@@ -53,6 +53,11 @@ class Bar:
             self._out.write(self._line() + "\n")
             self._out.flush()
 
+    def reach(self, done: int, total: int) -> None:
+        """``done`` of ``total`` steps are done."""
+        self._total = total
+        self.advance(done - self.done)
+
     def __enter__(self) -> Bar:
         self._begun = self._told = time.monotonic()
         if self._out is not None and self._out.isatty():

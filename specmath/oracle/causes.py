@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,16 +120,25 @@ DEFECTS = (
 
 def guess(found: Joint) -> str:
     """Which known defect has this law on the instance; empty where none has."""
-    instance = found.instance
-    single = instance.kind == "chain" or (instance.kind == "node" and instance.n == 1)
-    if not single or found.raised or not found.emitted:
+    if found.raised or not found.emitted:
         return ""
     emitted = {rows[0]: probability for rows, probability in found.emitted.items()}
-    for defect in DEFECTS:
-        law = _law(instance, defect)
-        if law is not None and float(law.total_variation(emitted)) < CLOSE:
-            return f"matches: {defect.name}"
+    for name, law in alternatives(found.instance):
+        if float(law.total_variation(emitted)) < CLOSE:
+            return f"matches: {name}"
     return ""
+
+
+def alternatives(instance: Instance, names: Collection[str] | None = None) -> Iterator[tuple[str, exact.Law]]:
+    """(name, law of the emitted tokens) of the known defects, or of those with these names.
+
+    There are none for trees, batches and nodes of several drafts.
+    """
+    if instance.kind == "chain" or (instance.kind == "node" and instance.n == 1):
+        for defect in DEFECTS:
+            law = _law(instance, defect) if names is None or defect.name in names else None
+            if law is not None:
+                yield defect.name, law
 
 
 def numeric(found: Joint) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,32 +81,40 @@ class Call:
                 touched[name] = None
         return read(instance, found)
 
-    def real(self, kept: tuple[Any, ...], instance: Instance, generator: Any, *, seed: int) -> Any:
+    def real(self, kept: tuple[Any, ...], instance: Instance, generator: Any, *, seed: int) -> str:
         """One run on real random numbers: what was returned, as text, or the error."""
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 (the code under audit may use it)
-        extra: dict[str, Any] = {}
-        if self.arrays == "torch":
-            import torch
-
-            torch.manual_seed(seed)
-            generator.manual_seed(seed)
-            extra = {"generator": generator, "uniforms": torch.rand(uniforms_shape(instance), generator=generator)}
-        elif self.arrays == "jax":
-            import jax
-
-            extra = {
-                "key": jax.random.PRNGKey(seed),
-                "uniforms": np.random.default_rng(seed).random(uniforms_shape(instance)),
-            }
-        else:
-            made = np.random.default_rng(seed)
-            extra = {"generator": made, "uniforms": made.random(uniforms_shape(instance))}
         try:
-            found = self.function(*map(self._copy, kept), **{name: extra[name] for name in self.extra})
+            found = self.function(*map(self._copy, kept), **self._seeded(instance, generator, seed))
             return repr(entries(found))
         except (Exception, SystemExit) as error:
             return f"{type(error).__name__}: {error}"
+
+    def sampled(
+        self, instance: Instance, kept: tuple[Any, ...], generator: Any, touched: dict[str, None], *, seed: int
+    ) -> Any:
+        """The same, with the result of `run`."""
+        return self._read(instance, kept, self._seeded(instance, generator, seed), None, touched)
+
+    def _seeded(self, instance: Instance, generator: Any, seed: int) -> dict[str, Any]:
+        """Set all seeds, and make the further arguments of the function."""
+        reseed(seed)
+        shape = uniforms_shape(instance)
+        extra: dict[str, Any] = {"seed": seed}
+        if "generator" in self.extra or "uniforms" in self.extra or "key" in self.extra:
+            if self.arrays == "torch":
+                import torch
+
+                generator.manual_seed(seed)
+                extra |= {"generator": generator, "uniforms": torch.rand(shape, generator=generator)}
+            elif self.arrays == "jax":
+                import jax
+
+                uniforms = np.random.default_rng(seed).random(shape)
+                extra |= {"key": jax.random.PRNGKey(seed), "uniforms": uniforms}
+            else:
+                made = np.random.default_rng(seed)
+                extra |= {"generator": made, "uniforms": made.random(shape)}
+        return {name: extra[name] for name in self.extra}
 
     def inputs(self, instance: Instance, tokens: Sequence[Tokens]) -> tuple[Any, ...]:
         """The arrays for these drafted tokens, one tuple of tokens per row."""
@@ -174,14 +183,32 @@ def uniforms_shape(instance: Instance) -> tuple[int, ...]:
     return (instance.n + 1,) if instance.mate is None else (2, instance.n + 1)
 
 
+def reseed(seed: int) -> None:
+    """Seed the global generators of Python, of numpy, and of torch where it is loaded; ``seed`` below 2**32."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the code under audit may use it)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
 def extras(function: Callable[..., Any], arrays: str) -> tuple[str, ...]:
     """Which of "generator", "key" and "uniforms" a function takes by name."""
-    try:
-        known = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return ()
     allowed = ("key", "uniforms") if arrays == "jax" else ("generator", "uniforms")
-    return tuple(name for name in allowed if name in known)
+    return tuple(name for name in allowed if name in _parameters(function))
+
+
+def takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether a function takes a seed, an argument ``seed`` without a default: what it draws cannot be followed."""
+    found = _parameters(function).get("seed")
+    return found is not None and found.default is inspect.Parameter.empty
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _laws(instance: Instance, tokens: Tokens) -> tuple[list[Any], list[Any]]:

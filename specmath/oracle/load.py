@@ -22,19 +22,28 @@ def load(name: str) -> Callable[..., Any]:
     >>> load("math:sqrt")(4.0)
     2.0
     """
+    return load_beside(name)[0]
+
+
+def load_beside(name: str, *others: str) -> tuple[Callable[..., Any], ...]:
+    """The function that `load` gives, and ``others`` of the same module, which is loaded once."""
     place, colon, attribute = name.rpartition(":")
     if not colon or not place or not attribute:
         raise ValueError(
             f"{name!r} names no function; allowed are path/to/file.py:function and package.module:function"
         )
-    found: Any = _file(Path(place)) if place.endswith(".py") or "/" in place else _module(place)
+    module: Any = _file(Path(place)) if place.endswith(".py") or "/" in place else _module(place)
+    return tuple(_found(module, place, one) for one in (attribute, *others))
+
+
+def _found(found: Any, place: str, attribute: str) -> Callable[..., Any]:
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = sorted(key for key, value in vars(found).items() if callable(value) and not key.startswith("_"))
             raise ValueError(f"{place} has no {attribute!r}; it has {', '.join(public) or 'no functions'}")
         found = getattr(found, part)
     if not callable(found):
-        raise ValueError(f"{name} is {type(found).__name__}; allowed are functions")
+        raise ValueError(f"{place}:{attribute} is {type(found).__name__}; allowed are functions")
     return found
 
 

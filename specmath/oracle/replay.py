@@ -97,7 +97,7 @@ def replay_greedy(tokens: ArrayLike, logits: Any, *, spread: ArrayLike) -> Repla
     chosen = _tokens(tokens, rows)
     moved = np.asarray(spread, dtype=np.float64)
     if moved.shape not in ((), chosen.shape) or not (moved >= 0).all():
-        raise ValueError(f"spread: {moved.shape}; allowed is a number >= 0, or {len(chosen)} of them")
+        raise ValueError(f"spread: {spread!r}; allowed is a number >= 0, or {len(chosen)} of them")
     moved = np.broadcast_to(moved, chosen.shape)
     ranked = np.partition(rows, -2, axis=-1)[:, -2:] if rows.shape[-1] > 1 else np.repeat(rows, 2, axis=-1)
     with np.errstate(invalid="ignore"):

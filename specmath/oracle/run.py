@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,20 @@ def exploration(
     with source(arrays, draws, generators, function) as handle:
         # One numpy generator for all paths: it begins anew on each.
         draws.stores["generator"] = handle.generator()
+        before = _torch_state(arrays)
         yield Exploration(draws, handle)
+        if before != _torch_state(arrays):
+            raise UnsupportedRandomness(f"torch's global generator, under arrays={arrays!r}; allowed is arrays='torch'")
+
+
+def _torch_state(arrays: str) -> bytes | None:
+    """What torch's global generator is at, where its calls are not intercepted; None as long as nothing was drawn."""
+    torch = sys.modules.get("torch")
+    if arrays == "torch" or torch is None:
+        return None
+    now = torch.get_rng_state()
+    untouched = torch.Generator().manual_seed(torch.initial_seed()).get_state()
+    return None if torch.equal(now, untouched) else now.numpy().tobytes()
 
 
 def _outcomes(result: Hashable, draws: Draws) -> Iterator[tuple[Hashable, Fraction]]:

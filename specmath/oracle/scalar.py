@@ -11,6 +11,27 @@ import numpy as np
 
 from specmath.oracle.draws import UnsupportedRandomness
 
+OPERATORS = {
+    "add": ("__add__", "__radd__"),
+    "subtract": ("__sub__", "__rsub__"),
+    "multiply": ("__mul__", "__rmul__"),
+    "divide": ("__truediv__", "__rtruediv__"),
+    "less": ("__lt__", "__gt__"),
+    "less_equal": ("__le__", "__ge__"),
+    "greater": ("__gt__", "__lt__"),
+    "greater_equal": ("__ge__", "__le__"),
+    "equal": ("__eq__", "__eq__"),
+    "not_equal": ("__ne__", "__ne__"),
+}
+"""numpy's name of an operator -> ours, with the random number left and right."""
+
+
+def _refused(name: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any) -> NoReturn:
+        raise UnsupportedRandomness(f"{name} of a random number")
+
+    return refuse
+
 
 class Scalar:
     """What ``random.random()`` or ``tensor.item()`` gives: arithmetic is recorded, comparisons are decided.
@@ -20,7 +41,6 @@ class Scalar:
     """
 
     __slots__ = ("plain", "unknown")
-    __array_ufunc__ = None  # numpy leaves the operators to us
 
     def __init__(self, unknown: Any, plain: Callable[[Any], Any]) -> None:
         self.unknown, self.plain = unknown, plain
@@ -34,12 +54,16 @@ class Scalar:
         found = operation(other, mine) if mirrored else operation(mine, other)
         if isinstance(found, type(self.unknown)):
             return Scalar(found, self.plain) if not getattr(other, "shape", ()) else found
-        return self.plain(found)
+        return found if getattr(other, "shape", ()) else self.plain(found)
 
     def _beside(self, other: Any) -> tuple[Any, Any]:
         """The number and a known array, the number in its library and with its dtype: Python numbers do not promote."""
         if isinstance(other, type(self.unknown)):
             return self.unknown, other
+        if isinstance(other, np.generic | np.ndarray) and not hasattr(self.unknown, "beside"):
+            if np.shape(other) or other.dtype != np.float64:
+                raise UnsupportedRandomness(f"a random number of torch beside numpy's {other.dtype} {np.shape(other)}")
+            return self.unknown, float(other)
         return self.unknown.beside(other) if hasattr(self.unknown, "beside") else (self.unknown.to(other.dtype), other)
 
     def __add__(self, other: Any) -> Any:
@@ -91,6 +115,31 @@ class Scalar:
         return self._with(operator.ne, other)
 
     __hash__ = None  # type: ignore[assignment]
+    # Without these an error would look like one of the code that is audited.
+    __abs__, __round__, __ceil__, __divmod__ = map(_refused, ("abs()", "round()", "ceil()", "divmod()"))
+    __mod__ = __rmod__ = _refused("%")
+    __floordiv__ = __rfloordiv__ = _refused("//")
+    __rpow__ = _refused("a power")
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise UnsupportedRandomness(f"the format {spec!r} of a random number")
+        return repr(self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        name = ufunc.__name__
+        (out,) = kwargs.pop("out", (None,))
+        # `array -= number` comes with the array as its output, and takes what is returned in its place.
+        if method == "__call__" and not kwargs and (out is None or out is inputs[0]):
+            if name in OPERATORS:
+                left, right = OPERATORS[name]
+                one, other = inputs
+                return getattr(one, left)(other) if isinstance(one, Scalar) else getattr(other, right)(one)
+            if name in ("log", "exp", "sqrt"):
+                return getattr(self, name)()
+            if name in ("minimum", "maximum") and not any(np.shape(one) for one in inputs if one is not self):
+                return (min if name == "minimum" else max)(*inputs)
+        raise UnsupportedRandomness(f"numpy's {name} of a random number")
 
     def __bool__(self) -> bool:
         return bool(self != 0)

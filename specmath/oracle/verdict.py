@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-from specmath.oracle.instance import Instance
+from specmath.oracle.generate_instance import Prompted
+from specmath.oracle.instance import Instance, standard
+from specmath.oracle.sampling import Told
 
 Status = Literal["lossless", "biased", "unsafe", "lossy-as-declared", "undecided", "failed"]
 EXIT = {"lossless": 0, "lossy-as-declared": 0, "biased": 1, "unsafe": 1, "undecided": 3, "failed": 4}
@@ -57,7 +59,9 @@ class Verdict:
         could not be followed; "failed": the function raises, or returns no tokens.
     total_variation : the largest over the instances, or that of ``instance`` for a function that is not lossless.
     tolerance : emitted tokens times 8 eps of the function's dtype.
-    evidence : "exact" where every outcome was explored, "none" where that was not possible.
+    evidence : "exact" where every outcome was explored, "sequential" where runs were sampled, "none" where neither was
+        possible. Samples never say "lossless": without a finding the status is "undecided", and the total variation is
+        at most ``tolerance`` on every instance, but for probability ``sampled.missed``.
     checks : the named checks.
     instance : the smallest instance on which the finding shows, None if there is none.
     cells : texts with their expected and actual probabilities on it, most different first.
@@ -65,15 +69,16 @@ class Verdict:
     function, kind, arrays, dtype, drafts : what was audited and how.
     calls : random calls that were intercepted.
     runs, instances : how often the function was run, on how many instances.
+    sampled : sizes of the errors, for evidence "sequential".
     replay : runs the audit again on ``instance`` alone.
     """
 
     status: Status
     total_variation: float
     tolerance: float
-    evidence: Literal["exact", "none"]
+    evidence: Literal["exact", "sequential", "none"]
     checks: tuple[CheckResult, ...]
-    instance: Instance | None
+    instance: Instance | Prompted | None
     cells: tuple[Cell, ...]
     cause: str
     function: str
@@ -84,6 +89,7 @@ class Verdict:
     calls: tuple[str, ...]
     runs: int
     instances: int
+    sampled: Told | None = None
     replay: Callable[[], Verdict] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -100,6 +106,7 @@ class Verdict:
             "calls": list(self.calls),
             "runs": self.runs,
             "instances": self.instances,
+            "sampled": None if self.sampled is None else asdict(self.sampled),
             "checks": [
                 {"name": c.name, "passed": c.passed, "message": c.message, "instance": c.instance, "value": c.value}
                 for c in self.checks
@@ -119,6 +126,13 @@ class Verdict:
                 f"total variation {self.total_variation:.3g}, allowed {self.tolerance:.3g}; exact, {self.runs} runs on "
                 f"{self.instances} instances; drew from: {', '.join(self.calls) or 'nothing random'}"
             )
+        if self.sampled is not None:
+            told = self.sampled
+            lines.append(
+                f"{self.runs} samples on {self.instances} instances, false alarm {told.false_alarm:g}; a total "
+                f"variation of {told.found_from:.2g} or more on one of them is found with probability {told.power:g} "
+                f"within {told.samples} samples"
+            )
         lines += [f"check {c.name}: {c.message} ({c.instance})" for c in self.checks if not c.passed]
         if self.cause:
             lines.append(f"cause: {self.cause}")
@@ -129,7 +143,44 @@ class Verdict:
         return "\n".join(lines)
 
 
-def _document(instance: Instance) -> dict[str, Any]:
+def no_verdict(name: str, options: Mapping[str, Any], cause: str) -> Verdict:
+    """The verdict "failed" where no audit came to an end; ``options`` are those of the audit."""
+    return Verdict(
+        status="failed",
+        total_variation=0.0,
+        tolerance=0.0,
+        evidence="none",
+        checks=(),
+        instance=None,
+        cells=(),
+        cause=cause,
+        function=name,
+        kind=options.get("kind") or "chain",
+        arrays=options.get("arrays") or "unknown",
+        dtype=options.get("dtype") or "unknown",
+        drafts=options.get("drafts") or "iid",
+        calls=(),
+        runs=0,
+        instances=0,
+    )
+
+
+def where(done: int, options: Mapping[str, Any]) -> str:
+    """Where an audit with these options is after ``done`` instances, for an audit that does not end."""
+    if "samples" in options:
+        return f"{done} instances were done"
+    if options.get("kind") == "generate":  # counted in thousandths, by probability
+        return f"{done / 1000:.3g} instances were done"
+    known = {name: options[name] for name in ("drafts", "n") if options.get(name) is not None}
+    todo = options.get("instances") or standard(options.get("kind") or "chain", **known)
+    if done >= len(todo):
+        return f"all {len(todo)} instances were done, the search for a smaller one was not"
+    return f"{done} of {len(todo)} instances were done, the next is {todo[done].name!r}"
+
+
+def _document(instance: Instance | Prompted) -> dict[str, Any]:
+    if isinstance(instance, Prompted):
+        return instance.as_json()
     return {
         "name": instance.name,
         "kind": instance.kind,
@@ -154,7 +205,11 @@ def _strings(row: tuple[Fraction, ...]) -> list[str]:
     return [str(probability) for probability in row]
 
 
-def _table(instance: Instance) -> list[str]:
+def _table(instance: Instance | Prompted) -> list[str]:
+    if isinstance(instance, Prompted):
+        rows, left = instance.lines(MOST_ROWS), len(instance.laws) - MOST_ROWS
+        more = [f"... and {left} more texts"] if left > 0 else []
+        return [instance.title, *(_columns(rows) if rows else []), *more]
     size = f"n = {instance.n}" if instance.kind == "node" else f"parents {' '.join(map(str, instance.parents))}"
     lines = [f"instance: {instance.name}; {instance.vocabulary} tokens, {size}, drafts {instance.drafts}"]
     for number, row in enumerate(instance.rows):

@@ -15,9 +15,9 @@ FOLDER = Path(__file__).parent
 class Entry:
     """A verifier, how it is called, and, if it is wrong, the class of its mistake and the check that must see it.
 
-    ``kind`` is node, chain, tree, batch or generate; ``drafts`` how its candidates are drawn; ``dtype`` of the laws it
-    is handed. ``seen`` names public threads that state the same kind of mistake; "read" where it rests on reading the
-    source. Neither was reproduced for this table.
+    ``kind`` is node, chain, tree, batch or generate, or log for a trace of rounds; ``drafts`` how its candidates are
+    drawn; ``dtype`` of the laws it is handed. ``seen`` names public threads that state the same kind of mistake; "read"
+    where it rests on reading the source. Neither was reproduced for this table.
     """
 
     module: str  # below this folder, as in "defects.tree"

@@ -72,6 +72,7 @@ CORRECT = (
     _whole("rewound_caches"),
     _whole("ends_at_stop", stop=0),
     _whole("keeps_the_unsure_token"),
+    Entry("correct.log", "as_it_was", kind="log", arrays="numpy"),
 )
 
 LAW, ZERO, UNSAFE = "exact_law", "zero_probability", "unsafe_zero"
@@ -90,6 +91,7 @@ _batch = _defects("defects.batch", "batch")
 _tree = _defects("defects.tree", "tree")
 _drafting = _defects("generate.drafting", "generate", "numpy")
 _states = _defects("generate.states", "generate", "numpy")
+_log = partial(Entry, "defects.log", kind="log", arrays="numpy", check="logprobs")
 
 DEFECTS = (
     _node("truncated_draft_law", defect="C1"),
@@ -197,4 +199,7 @@ DEFECTS = (
     _drafting("drops_the_unsure_token", defect="C11", seen="llama.cpp#22506"),
     _drafting("drafts_again_on_repeats", defect="C11"),
     _states("accepts_on_equality", defect="C12", check=UNSAFE),
+    _log("logprobs_of_the_draft", defect="C10"),
+    _log("logprobs_one_row_late", defect="C10"),
+    _log("logprobs_all_zero", defect="C10", seen="llama.cpp#27972"),
 )

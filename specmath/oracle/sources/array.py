@@ -67,6 +67,11 @@ class UnknownArray:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise UnsupportedRandomness("a conversion of random numbers to a plain array cannot be followed exactly")
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        import array_api_compat.numpy
+
+        return array_api_compat.numpy  # code written against the array-API standard finds numpy's functions
+
     def __repr__(self) -> str:
         return f"<{self.term.kind} random array, shape {self.shape}>"
 
@@ -165,6 +170,10 @@ class UnknownArray:
             return self._recorded(np.where, args, kwargs, False)
         if name in ("concatenate", "stack", "hstack"):
             return self._joined(name, list(args[0]), args[1:], kwargs)
+        if name == "append" and len(args) == 2 and all(isinstance(arg, UnknownArray) for arg in args) and not kwargs:
+            return self._joined("concatenate", [arg.moved(np.ravel) for arg in args], (), {})
+        if name in ("ones_like", "zeros_like", "full_like", "empty_like"):
+            return self._given(getattr(np, name)(np.empty(self.shape, self.dtype), *args[1:], **kwargs))
         if name in ("shape", "ndim", "size"):
             return getattr(self, name)
         raise UnsupportedRandomness(f"numpy's {name} of random numbers cannot be followed exactly")

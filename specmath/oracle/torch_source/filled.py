@@ -74,19 +74,19 @@ def _seen(whole: Unknown, tensor: torch.Tensor) -> Unknown:
         return whole
     strides = tensor.shape, tensor.stride(), tensor.storage_offset()
     part = Unknown(whole.draws, whole.term.rearranged(lambda array: torch.as_strided(array, *strides)), whole.dtype)
-    part.view = True
+    part.is_view = True
     return part
 
 
 def write(tensor: Unknown, term: Term) -> Unknown:
     """New cells for an unknown leaf, seen through all its views, since these share the memory of the index."""
-    if tensor.term.call is not None and (tensor.view or tensor.viewed):
+    if tensor.term.call is not None and (tensor.is_view or tensor.viewed):
         refuse("an in-place call on a view")
     if tensor.term.call is not None:
         tensor.term = term
         return tensor
     if tensor.term.kind != term.kind:
-        if (tensor.term.index >= 0).any() or tensor.view:
+        if (tensor.term.index >= 0).any() or tensor.is_view:
             refuse("a mixture of different random numbers")
         tensor.term = term
         return tensor

@@ -58,7 +58,7 @@ def moved(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
 def part(given: Unknown, term: Term) -> Unknown:
     """An unknown tensor that shares cells with ``given``."""
     found = Unknown(given.draws, term, given.dtype)
-    found.view = given.viewed = True
+    found.is_view = given.viewed = True
     return found
 
 
@@ -148,7 +148,7 @@ def in_place(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
         return draws.stores["torch"].become(given, result)
     if given.term.kind == "category":
         refuse(f"torch's {func.__name__} on a drawn index")
-    if given.view or given.viewed:
+    if given.is_view or given.viewed:
         refuse(f"torch's {func.__name__} on a tensor and views of it")
     given.term = recorded(draws, torch.Tensor.to, (result, given.dtype), {}).term
     return given

@@ -21,7 +21,7 @@ class Unknown(torch.Tensor):
 
     term: Term
     draws: Draws
-    view: bool
+    is_view: bool
     viewed: bool
 
     @staticmethod
@@ -30,7 +30,7 @@ class Unknown(torch.Tensor):
         self = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls, term.index.shape, dtype=dtype, device=term.index.device
         )
-        self.draws, self.term, self.view, self.viewed = draws, term, False, False
+        self.draws, self.term, self.is_view, self.viewed = draws, term, False, False
         return self
 
     def __init__(self, draws: Draws, term: Term, dtype: torch.dtype) -> None:

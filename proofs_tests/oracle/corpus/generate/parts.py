@@ -39,3 +39,34 @@ def rows(target: Callable[..., Any], text: list[int], drafted: list[int]) -> lis
 def sharpen(law: Any, temperature: float) -> Any:
     powered = np.asarray(law) ** (1 / temperature)
     return powered / powered.sum()
+
+
+def traced(target: Any, draft: Any, rng: Any, count: int, said: Any, draft_length: int = 2) -> list[dict[str, Any]]:
+    """Rounds of the ratio test, one text after another, as a trace; ``said(token, place, target rows, draft rows)`` is
+    the probability that is logged for an emitted token."""
+    text: list[int] = []
+    rounds = []
+    for _ in range(count):
+        drafted: list[int] = []
+        laws = []
+        while len(drafted) < draft_length:
+            laws.append(draft(tuple(text + drafted)))
+            drafted.append(draw(laws[-1], rng))
+        wide = rows(target, text, drafted)
+        emitted = ratio_test(wide, laws, drafted, rng)
+        rounds.append(
+            {
+                "drafted": drafted,
+                "accepted": len(emitted) - 1,
+                "emitted": emitted,
+                "target_logprobs": [_log(wide[i][x]) for i, x in enumerate(drafted)],
+                "draft_logprobs": [_log(laws[i][x]) for i, x in enumerate(drafted)],
+                "logprobs": [_log(said(x, i, wide, laws)) for i, x in enumerate(emitted)],
+            }
+        )
+        text += emitted
+    return rounds
+
+
+def _log(probability: float) -> float | None:
+    return float(np.log(probability)) if probability > 0 else None

@@ -1,0 +1,1 @@
+"""Plans: draft trees, draft lengths, costs, and what they promise."""
