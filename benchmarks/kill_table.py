@@ -31,7 +31,7 @@ from proofs_tests.oracle.corpus.given import whole_verdict
 from proofs_tests.oracle.corpus.table import CORRECT, DEFECTS
 from proofs_tests.oracle.corpus.toys import TOYS
 from specmath import oracle
-from specmath.oracle.logs import check_rounds
+from specmath.oracle.logs.checks import check_rounds
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "kill_table.json"

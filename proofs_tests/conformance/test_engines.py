@@ -19,7 +19,7 @@ from specmath import oracle  # noqa: E402
 from specmath.oracle.adapters import Missing, adapters, audit_adapter, place, sources, stubs, vllm_v2  # noqa: E402
 from specmath.oracle.adapters.paths import paths  # noqa: E402
 from specmath.oracle.adapters.signatures import bind  # noqa: E402
-from specmath.oracle.sequential import found_from  # noqa: E402
+from specmath.oracle.sampled.sequential import found_from  # noqa: E402
 
 PACKAGES = ("vllm", "sglang", "eagle", "medusa", "mcsd", "sequoia", "jaymody", "feifeibear")
 ENGINES = {name: adapter for name, adapter in adapters().items() if adapter.package in PACKAGES}

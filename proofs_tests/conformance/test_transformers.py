@@ -14,8 +14,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 
 from specmath.oracle.adapters import Missing, Whole, audit_adapter, hf, hf_generate, hf_models  # noqa: E402
 from specmath.oracle.adapters.registry import Adapter  # noqa: E402
-from specmath.oracle.generate import audit_generate  # noqa: E402
-from specmath.oracle.generate_instance import text_law  # noqa: E402
+from specmath.oracle.generate.audit import audit_generate  # noqa: E402
+from specmath.oracle.prompted import text_law  # noqa: E402
 from specmath.oracle.verdict import Verdict  # noqa: E402
 
 AUDITED = "5.23.0"

@@ -15,7 +15,7 @@ from proofs_tests.oracle.corpus.toys import PROMPT, TOYS
 from specmath import oracle
 from specmath.oracle.joint import joint
 from specmath.oracle.kinds import Call, extras
-from specmath.oracle.logs import check_rounds
+from specmath.oracle.logs.checks import check_rounds
 
 TELLING = ("target zeros", "second tests that fail", "sevenths and ninths", "residual of two tokens")
 """Standard instances on which most defects show; the others follow in their own order."""

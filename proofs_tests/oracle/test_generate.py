@@ -17,9 +17,10 @@ import torch
 
 from specmath import oracle
 from specmath.cli import main
-from specmath.oracle import generate_causes, generate_checks
-from specmath.oracle.generate_instance import Model, text_law
-from specmath.oracle.generate_reach import Held, reachable
+from specmath.oracle.generate import causes as generate_causes
+from specmath.oracle.generate import checks as generate_checks
+from specmath.oracle.prompted import Model, text_law
+from specmath.oracle.reach import Held, reachable
 
 # ruff: noqa: NPY002 (the global generator is what such code uses)
 

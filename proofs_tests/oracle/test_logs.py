@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from proofs_tests.decode.harness import table
 from reference import decode, drafters
 from specmath import metrics, optimum, rules
-from specmath.oracle.excess import above_optimum, against_tests
-from specmath.oracle.followed import follows
-from specmath.oracle.logs import check_counts, check_rounds
-from specmath.oracle.reported import check_metrics
+from specmath.oracle.logs.checks import check_counts, check_rounds
+from specmath.oracle.logs.excess import above_optimum, against_tests
+from specmath.oracle.logs.followed import follows
+from specmath.oracle.logs.reported import check_metrics
 
 GOOD = [
     {"drafted": [5, 7], "accepted": 1, "emitted": [5, 8]},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from specmath.oracle.replay import measured_spread, outside_support, replay_greedy
+from specmath.oracle.logs.replay import measured_spread, outside_support, replay_greedy
 
 ROWS, WIDTH, VOCABULARY = 400, 64, 50
 

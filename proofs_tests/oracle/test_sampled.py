@@ -16,12 +16,12 @@ import pytest
 
 from specmath.cli import main
 from specmath.oracle import Lossy, UnsupportedRandomness, audit, law_of, standard
-from specmath.oracle.fallback import audit_or_sample
 from specmath.oracle.instance import Instance
-from specmath.oracle.sampled import audit_sampled
-from specmath.oracle.sampled_generate import audit_generate_sampled
-from specmath.oracle.sampling import Drawn, Trial, sample
-from specmath.oracle.sequential import found_from, samples_needed
+from specmath.oracle.sampled.audit import audit_sampled
+from specmath.oracle.sampled.fallback import audit_or_sample
+from specmath.oracle.sampled.generate import audit_generate_sampled
+from specmath.oracle.sampled.rounds import Drawn, Trial, sample
+from specmath.oracle.sampled.sequential import found_from, samples_needed
 
 SCHEMA = json.loads(files("specmath").joinpath("schemas/audit.schema.json").read_text(encoding="utf-8"))
 SURE = 1 - 1e-9
@@ -330,7 +330,7 @@ def test_generate_falls_back() -> None:
 
 
 def test_instances_that_are_sampled_are_standard_ones() -> None:
-    from specmath.oracle.sampled import FEW
+    from specmath.oracle.sampled.audit import FEW
 
     known: set[str] = {one.name for kind in ("chain", "node") for one in standard(kind)}  # type: ignore[arg-type]
     assert set(FEW) <= known

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from specmath import rules
-from specmath.oracle import evidence, sequential
-from specmath.oracle.evidence import Evidence
-from specmath.oracle.sequential import Sequential, samples_needed, sequential_test
+from specmath.oracle.sampled import evidence, sequential
+from specmath.oracle.sampled.evidence import Evidence
+from specmath.oracle.sampled.sequential import Sequential, samples_needed, sequential_test
 
 LAWS = [
     {0: 0.5, 1: 0.5},

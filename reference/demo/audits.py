@@ -10,7 +10,7 @@ from typing import Any
 
 from reference.demo import strangers
 from specmath import optimum, oracle
-from specmath.oracle.logs import check_counts
+from specmath.oracle.logs.checks import check_counts
 
 INSTANCES: int | None = None
 """Standard instances that each verifier meets, None for all of them; tests take fewer."""

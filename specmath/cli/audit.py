@@ -15,7 +15,7 @@ from specmath.oracle.child import audit_in_child
 from specmath.oracle.instance import EPS, KINDS
 from specmath.oracle.kinds import SIGNATURES
 from specmath.oracle.run import DEFAULT_BUDGET
-from specmath.oracle.sampled import SAMPLES
+from specmath.oracle.sampled.audit import SAMPLES
 from specmath.oracle.sources import ARRAYS
 
 

@@ -26,7 +26,7 @@ def add_generate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def generate_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Options for `specmath.oracle.generate_named`, empty for other kinds. UsageError for what does not fit."""
+    """Options for `specmath.oracle.generate.named`, empty for other kinds. UsageError for what does not fit."""
     given = {name: getattr(arguments, name) for name in OWN if getattr(arguments, name) is not None}
     if arguments.kind != "generate":
         if given and not (arguments.adapter and set(given) == {"length"}):

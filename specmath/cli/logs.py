@@ -13,8 +13,8 @@ from typing import Any
 from specmath import draft_laws
 from specmath.cli.command import Command, UsageError
 from specmath.cli.discovery import OWN
-from specmath.oracle.excess import FALSE_ALARM
-from specmath.oracle.findings import Finding, LogReport
+from specmath.oracle.logs.excess import FALSE_ALARM
+from specmath.oracle.logs.findings import Finding, LogReport
 
 SCHEMA_VERSION = 1
 MOST = 20
@@ -97,8 +97,8 @@ def _words(allowed: tuple[str, ...]) -> str:
 
 
 def _text_log(path: Path, arguments: argparse.Namespace) -> Checked:
-    from specmath.oracle.log_files import CountLog, read_log
-    from specmath.oracle.logs import check_counts
+    from specmath.oracle.logs.checks import check_counts
+    from specmath.oracle.logs.files import CountLog, read_log
 
     log = read_log(path)
     if not isinstance(log, CountLog):
@@ -116,8 +116,8 @@ def _text_log(path: Path, arguments: argparse.Namespace) -> Checked:
 
 
 def _rounds(path: Path, log: Any, arguments: argparse.Namespace) -> Checked:
-    from specmath.oracle.logs import check_rounds
-    from specmath.oracle.reported import check_metrics
+    from specmath.oracle.logs.checks import check_rounds
+    from specmath.oracle.logs.reported import check_metrics
 
     _only(arguments, "rounds", "laws", "rule", "stop", "metrics")
     laws = None if arguments.laws is None else _laws(Path(arguments.laws), len(log.rounds), path)
@@ -175,7 +175,7 @@ def _metrics(path: Path) -> dict[str, Any]:
 def _replay(path: Path, arguments: argparse.Namespace) -> Checked:
     import numpy as np
 
-    from specmath.oracle.replay import measured_spread, outside_support, replay_greedy
+    from specmath.oracle.logs.replay import measured_spread, outside_support, replay_greedy
 
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -12,17 +12,17 @@ from specmath.oracle import golden
 from specmath.oracle.audit import Lossy, audit
 from specmath.oracle.checks import checks
 from specmath.oracle.draws import UnsupportedRandomness
-from specmath.oracle.excess import above_optimum
-from specmath.oracle.fallback import audit_or_sample
-from specmath.oracle.generate import audit_generate
+from specmath.oracle.generate.audit import audit_generate
 from specmath.oracle.instance import Instance, standard
-from specmath.oracle.logs import check_counts, check_rounds
-from specmath.oracle.replay import replay_greedy
-from specmath.oracle.reported import check_metrics
+from specmath.oracle.logs.checks import check_counts, check_rounds
+from specmath.oracle.logs.excess import above_optimum
+from specmath.oracle.logs.replay import replay_greedy
+from specmath.oracle.logs.reported import check_metrics
 from specmath.oracle.run import law_of
-from specmath.oracle.sampled import audit_sampled
-from specmath.oracle.sampled_generate import audit_generate_sampled
-from specmath.oracle.sequential import samples_needed, sequential_test
+from specmath.oracle.sampled.audit import audit_sampled
+from specmath.oracle.sampled.fallback import audit_or_sample
+from specmath.oracle.sampled.generate import audit_generate_sampled
+from specmath.oracle.sampled.sequential import samples_needed, sequential_test
 from specmath.oracle.verdict import CheckResult, Verdict
 
 __all__ = [

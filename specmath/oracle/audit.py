@@ -10,11 +10,11 @@ from typing import Any
 from specmath.exact import BudgetError
 from specmath.oracle import causes, checks
 from specmath.oracle.draws import UnsupportedRandomness
-from specmath.oracle.generate_reach import RealState
 from specmath.oracle.instance import EPS, KINDS, Instance, Row, Table, standard
 from specmath.oracle.joint import Joint, first_drafts, joint
 from specmath.oracle.kinds import Call, extras, takes_seed
 from specmath.oracle.minimise import smallest
+from specmath.oracle.reach import RealState
 from specmath.oracle.run import DEFAULT_BUDGET
 from specmath.oracle.sources import ARRAYS
 from specmath.oracle.verdict import Cell, CheckResult, Verdict

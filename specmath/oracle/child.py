@@ -38,7 +38,7 @@ def audit_in_child(
     """Audit the function called ``name`` in another process, for ``limit`` seconds at most.
 
     ``options`` are those of `specmath.oracle.audit` that are plain values; with ``samples`` those of
-    `specmath.oracle.fallback.audit_or_sample`. With ``adapter`` the name is that of an
+    `specmath.oracle.sampled.fallback.audit_or_sample`. With ``adapter`` the name is that of an
     adapter, whose package is taken from ``source`` if that is given. Raises ValueError for what the audit refuses as
     wrong input, and for an adapter whose package is missing. A child that does not end, or dies, is a verdict of
     status "failed".
@@ -92,9 +92,9 @@ def _run(words: str) -> None:
     from specmath.cli.progress import Bar
     from specmath.oracle.adapters.registry import Missing, audit_adapter
     from specmath.oracle.audit import audit
-    from specmath.oracle.fallback import audit_or_sample
-    from specmath.oracle.generate_named import audit_named
+    from specmath.oracle.generate.named import audit_named
     from specmath.oracle.load import load
+    from specmath.oracle.sampled.fallback import audit_or_sample
     from specmath.oracle.verdict import where
 
     told = json.loads(words)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from specmath.oracle import generate_checks, limit
+from specmath.oracle import limit
 from specmath.oracle.audit import audit
 from specmath.oracle.checks import checks, statement
-from specmath.oracle.fallback import audit_or_sample
-from specmath.oracle.generate import audit_generate
-from specmath.oracle.sampled import TOLERANCE
+from specmath.oracle.generate import checks as generate_checks
+from specmath.oracle.generate.audit import audit_generate
+from specmath.oracle.sampled.audit import TOLERANCE
+from specmath.oracle.sampled.fallback import audit_or_sample
 from specmath.oracle.verdict import EXIT, CheckResult, Verdict, no_verdict, where
 
 Functions = Sequence[Callable[..., Any]] | Mapping[str, Callable[..., Any]]

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-from specmath.oracle.generate_instance import Prompted
 from specmath.oracle.instance import Instance, standard
-from specmath.oracle.sampling import Told
+from specmath.oracle.prompted import Prompted
+from specmath.oracle.sampled.rounds import Told
 
 Status = Literal["lossless", "biased", "unsafe", "lossy-as-declared", "undecided", "failed"]
 EXIT = {"lossless": 0, "lossy-as-declared": 0, "biased": 1, "unsafe": 1, "undecided": 3, "failed": 4}

@@ -202,7 +202,7 @@ def _known(adapter: Adapter, options: dict[str, Any], allowed: Sequence[str]) ->
 
 
 def _generate(adapter: Adapter, whole: Whole, options: dict[str, Any]) -> Verdict:
-    from specmath.oracle.generate import audit_generate
+    from specmath.oracle.generate.audit import audit_generate
 
     allowed = [name for name in inspect.signature(audit_generate).parameters if name not in ("generate", "target")]
     _known(adapter, options, allowed)

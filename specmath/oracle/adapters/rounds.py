@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from specmath.oracle.instance import Instance, standard
 from specmath.oracle.kinds import Raised
-from specmath.oracle.sampled import complete, concluded, judged, texts, worst
-from specmath.oracle.sampling import Drawn, Trial, sample
+from specmath.oracle.sampled.audit import complete, concluded, judged, texts, worst
+from specmath.oracle.sampled.rounds import Drawn, Trial, sample
 from specmath.oracle.verdict import Verdict
 
 INSTANCES = (("crossed", 1), ("target zeros", 1), ("three tokens", 2))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specmath import metrics
-from specmath.oracle.findings import Finding, LogReport
-from specmath.oracle.round_log import Logged, read
+from specmath.oracle.logs.findings import Finding, LogReport
+from specmath.oracle.logs.rounds import Logged, read
 
 NAMES = (
     "rounds",

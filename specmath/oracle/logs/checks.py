@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from specmath.oracle.excess import FALSE_ALARM, TwoSided, above_optimum, against_tests
-from specmath.oracle.findings import Finding, LogReport
-from specmath.oracle.followed import Followed
-from specmath.oracle.laws_logged import judge_laws
-from specmath.oracle.round_log import Logged, read
+from specmath.oracle.logs.excess import FALSE_ALARM, TwoSided, above_optimum, against_tests
+from specmath.oracle.logs.findings import Finding, LogReport
+from specmath.oracle.logs.followed import Followed
+from specmath.oracle.logs.laws import judge_laws
+from specmath.oracle.logs.rounds import Logged, read
 
 Laws = Sequence[tuple[ArrayLike, ArrayLike] | None]
 """For every round the target's and the draft's law (V,) of its first token, None where they were not logged."""

@@ -9,13 +9,15 @@ from types import FunctionType
 from typing import Any
 
 from specmath.arrays import check_count
-from specmath.oracle import causes, generate_causes, generate_checks
+from specmath.oracle import causes
 from specmath.oracle.audit import SEARCH, SEVERITY, Lossy, arrays_of
 from specmath.oracle.draws import UnsupportedRandomness
-from specmath.oracle.generate_instance import Model, Prompted, Text, contexts, text_law
-from specmath.oracle.generate_law import Found, OutOfBudget, Remembers, compare, explore
-from specmath.oracle.generate_reach import Held, RealState, reachable
+from specmath.oracle.generate import causes as generate_causes
+from specmath.oracle.generate import checks as generate_checks
+from specmath.oracle.generate.law import Found, OutOfBudget, Remembers, compare, explore
 from specmath.oracle.instance import EPS
+from specmath.oracle.prompted import Model, Prompted, Text, contexts, text_law
+from specmath.oracle.reach import Held, RealState, reachable
 from specmath.oracle.run import DEFAULT_BUDGET
 from specmath.oracle.sources import ARRAYS
 from specmath.oracle.verdict import Cell, CheckResult, Verdict

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specmath.oracle.fallback import audit_or_sample
-from specmath.oracle.generate import audit_generate
+from specmath.oracle.generate.audit import audit_generate
 from specmath.oracle.load import load_beside
+from specmath.oracle.sampled.fallback import audit_or_sample
 from specmath.oracle.verdict import Verdict
 
 BESIDE = ("target", "draft", "together")

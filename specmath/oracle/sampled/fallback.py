@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from specmath.oracle.audit import audit
-from specmath.oracle.generate import audit_generate
+from specmath.oracle.generate.audit import audit_generate
 from specmath.oracle.kinds import takes_seed
-from specmath.oracle.sampled import SAMPLES, TOLERANCE, audit_sampled
-from specmath.oracle.sampled_generate import audit_generate_sampled, differs
+from specmath.oracle.sampled.audit import SAMPLES, TOLERANCE, audit_sampled
+from specmath.oracle.sampled.generate import audit_generate_sampled, differs
 from specmath.oracle.verdict import Verdict
 
 EXACT_ONLY = ("budget", "minimise")

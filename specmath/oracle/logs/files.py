@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from specmath.oracle.reported import NAMES
+from specmath.oracle.logs.reported import NAMES
 
 Here = tuple[int, int]
 """Line and column of a file, from 1 on."""
@@ -37,7 +37,7 @@ class RoundLog:
 
 @dataclass(frozen=True)
 class CountLog:
-    """Counts of a file: the arguments of `specmath.oracle.logs.check_counts`, and reported metrics."""
+    """Counts of a file: the arguments of `specmath.oracle.logs.checks.check_counts`, and reported metrics."""
 
     accepted: list[int]
     tested: list[int] | int

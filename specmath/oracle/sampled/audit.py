@@ -13,10 +13,10 @@ from specmath import exact
 from specmath.arrays import check_count
 from specmath.oracle import causes
 from specmath.oracle.audit import Lossy, prepared, relaxed_model
-from specmath.oracle.evidence import Evidence
 from specmath.oracle.instance import Instance, Table
 from specmath.oracle.kinds import Call, Raised, Tokens
-from specmath.oracle.sampling import Drawn, Sampled, Text, Told, Trial, sample
+from specmath.oracle.sampled.evidence import Evidence
+from specmath.oracle.sampled.rounds import Drawn, Sampled, Text, Told, Trial, sample
 from specmath.oracle.verdict import Cell, CheckResult, Verdict
 from specmath.rules.laws import drafted
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from specmath.arrays import check_count
 from specmath.exact import Number
-from specmath.oracle.evidence import Evidence, check_law
+from specmath.oracle.sampled.evidence import Evidence, check_law
 
 FALSE_ALARM = 1e-9
 """Default probability with which an implementation of the reference law is ever called biased."""
@@ -79,9 +79,9 @@ def sequential_test(
     """Sample until the law is refuted, or shown to be within ``tolerance`` of the reference in total variation.
 
     Two statements hold at every sample size, so that stopping early costs nothing (proofs in
-    `specmath.oracle.evidence`): an implementation whose outcomes follow the reference, given all earlier ones, is ever
-    called "biased" with probability at most ``false_alarm``; one whose outcomes are independent draws from a law
-    further away than ``tolerance`` is ever called "lossless" with probability at most ``missed``. `samples_needed`
+    `specmath.oracle.sampled.evidence`): an implementation whose outcomes follow the reference, given all earlier ones,
+    is ever called "biased" with probability at most ``false_alarm``; one whose outcomes are independent draws from a
+    law further away than ``tolerance`` is ever called "lossless" with probability at most ``missed``. `samples_needed`
     says how long that takes. Laws that are neither equal nor further away may be called either; both words are then
     true.
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from specmath.oracle.audit import SEEDS
-from specmath.oracle.generate_instance import Model, Prompted, contexts, text_law
-from specmath.oracle.generate_law import read
-from specmath.oracle.generate_reach import RealState
+from specmath.oracle.generate.law import read
 from specmath.oracle.kinds import Raised, Tokens, reseed, takes_seed
+from specmath.oracle.prompted import Model, Prompted, contexts, text_law
+from specmath.oracle.reach import RealState
 from specmath.oracle.run import entries
-from specmath.oracle.sampled import SAMPLES, TOLERANCE, check_sizes, concluded, judged, worst
-from specmath.oracle.sampling import Drawn, Trial, sample
+from specmath.oracle.sampled.audit import SAMPLES, TOLERANCE, check_sizes, concluded, judged, worst
+from specmath.oracle.sampled.rounds import Drawn, Trial, sample
 from specmath.oracle.verdict import Verdict
 
 

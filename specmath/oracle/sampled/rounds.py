@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from specmath.oracle.evidence import Evidence
-from specmath.oracle.generate_reach import RealState
 from specmath.oracle.kinds import Raised
-from specmath.oracle.sequential import FALSE_ALARM, MISSED, ends, found_from
+from specmath.oracle.reach import RealState
+from specmath.oracle.sampled.evidence import Evidence
+from specmath.oracle.sampled.sequential import FALSE_ALARM, MISSED, ends, found_from
 
 Text = tuple[tuple[int, ...], ...]
 """One text per row; a single one for all kinds but batches."""

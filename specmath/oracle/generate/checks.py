@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from specmath.oracle.checks import MOST_ZEROS, Finding
-from specmath.oracle.generate_instance import Text
-from specmath.oracle.generate_law import Found, Law_
+from specmath.oracle.generate.law import Found, Law_
 from specmath.oracle.grid import FLOAT32_ZERO
 from specmath.oracle.instance import EPS
+from specmath.oracle.prompted import Text
 from specmath.oracle.verdict import CheckResult
 
 

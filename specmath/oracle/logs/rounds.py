@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from specmath.oracle.findings import Finding
+from specmath.oracle.logs.findings import Finding
 
 CLOSE = 1e-3
 """Largest difference of two log-probabilities of one token that are said to come from one law."""

@@ -10,8 +10,8 @@ from typing import Any
 from specmath import exact
 from specmath.exact import BudgetError, Chance, Number
 from specmath.oracle.causes import CLOSE, DEFECTS, Defect, ratio
-from specmath.oracle.generate_instance import Row, Text, text_law
-from specmath.oracle.generate_law import Found
+from specmath.oracle.generate.law import Found
+from specmath.oracle.prompted import Row, Text, text_law
 
 MOST_PATHS = 2000
 """Paths of one candidate; longer ones are left out."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from specmath.exact import BudgetError, Law
 from specmath.oracle.draws import Draws, UnsupportedRandomness
-from specmath.oracle.generate_instance import Prompted, Text
-from specmath.oracle.generate_reach import Held
 from specmath.oracle.kinds import Raised
+from specmath.oracle.prompted import Prompted, Text
+from specmath.oracle.reach import Held
 from specmath.oracle.run import Exploration, Open, entries, exploration
 
 Rows = tuple[Text, ...]

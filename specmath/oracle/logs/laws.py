@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from specmath.arrays import as_array, check_pair, to_numpy
-from specmath.oracle.excess import Excess, above_optimum
-from specmath.oracle.followed import Followed, follows
-from specmath.oracle.round_log import Logged
+from specmath.oracle.logs.excess import Excess, above_optimum
+from specmath.oracle.logs.followed import Followed, follows
+from specmath.oracle.logs.rounds import Logged
 
 SAMPLED = ("iid", "without_replacement")
 """Draft laws whose first candidate is a draw from the draft itself."""

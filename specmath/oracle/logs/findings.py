@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from specmath.oracle.excess import Excess, TwoSided
-from specmath.oracle.followed import Followed
+from specmath.oracle.logs.excess import Excess, TwoSided
+from specmath.oracle.logs.followed import Followed
 
 Kind = Literal["impossible", "biased", "inconsistent"]
 

@@ -1,0 +1,1 @@
+"""Whole generate calls, judged by the exact law of their text."""

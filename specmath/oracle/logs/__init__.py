@@ -1,0 +1,1 @@
+"""What an engine's log proves: acceptance above the optimum, impossible counts, wrong metrics, greedy replay."""
