@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ONE_THREAD := OMP_NUM_THREADS=1
 INSTALL := $(PIP) install -q -c constraints.txt
 
-.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees bench-decode kill-table bench-oracle gpu train clean
+.PHONY: help demo test test-slow lint format wheel bench-pair bench-transport bench-arithmetic bench-priority bench-trees bench-decode kill-table bench-oracle audits gpu train clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -60,6 +60,9 @@ kill-table: $(VENV)/.test-ready  ## every planted defect of a verifier, and whic
 
 bench-oracle: $(VENV)/.test-ready  ## time to verdict of the exact audit against a chi-square test on samples; keeps the numbers
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.verdict_time --write benchmarks/results
+
+audits: $(VENV)/.test-ready  ## audit the published implementations that are here; keeps docs/audits/verdicts.json and .md
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.audits
 
 gpu: $(if $(GPU_PYTHON),,$(VENV)/.test-ready)  ## all CUDA evidence in less than 8 minutes; keeps benchmarks/results/gpu.json
 	$(or $(GPU_PYTHON),$(BIN)/python) benchmarks/gpu.py

@@ -159,7 +159,9 @@ def chain_of(length: int) -> Drafter:
 
 
 ADAPTERS = (
-    _adapter("autoregressive", "target_only", "reference/decode/single.py: autoregressive", lambda: single(None, None)),
+    _adapter(
+        "autoregressive", "sampler_match", "reference/decode/single.py: autoregressive", lambda: single(None, None)
+    ),
     _adapter("chain", "ratio", "reference/decode/single.py: chain", lambda: single(chain_of(2), "token_wise")),
     _adapter(
         "chain_block", "ratio", "reference/decode/single.py: chain", lambda: single(chain_of(2), "block"), "block rule"

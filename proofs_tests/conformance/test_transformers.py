@@ -56,7 +56,7 @@ def check(adapter: Adapter, verdict: Verdict) -> None:
     if adapter.expected == "unsafe":  # the law is right, but for a uniform of exactly zero
         assert [check.name for check in verdict.checks if not check.passed] == ["unsafe_zero"]
         assert 0 < verdict.total_variation <= verdict.tolerance
-    if adapter.family == "target_only":
+    if adapter.family == "sampler_match":
         assert verdict.status == "lossless"
 
 

@@ -111,8 +111,8 @@ CALLS: tuple[tuple[str, Callable[[], Whole], Family, str, str, str], ...] = (
     ("assisted_confident", whole.assisted_confident, "ratio", "unsafe", "AssistedCandidateGenerator", ZERO),
     ("assisted_own_sampling", whole.assisted_own_sampling, "ratio", "lossless", "AssistedCandidateGenerator", ""),
     ("assisted_stop", whole.assisted_stop, "ratio", "unsafe", "AssistedCandidateGenerator", ZERO),
-    ("assisted_greedy", whole.assisted_greedy, "target_only", "lossless", "AssistedCandidateGenerator", ""),
-    ("prompt_lookup", whole.prompt_lookup, "target_only", "lossless", "PromptLookupCandidateGenerator", ""),
+    ("assisted_greedy", whole.assisted_greedy, "sampler_match", "lossless", "AssistedCandidateGenerator", ""),
+    ("prompt_lookup", whole.prompt_lookup, "sampler_match", "lossless", "PromptLookupCandidateGenerator", ""),
     ("early_exit", whole.early_exit, "ratio", "unsafe", "EarlyExitCandidateGenerator", ZERO),
     (
         "universal",
@@ -125,7 +125,7 @@ CALLS: tuple[tuple[str, Callable[[], Whole], Family, str, str, str], ...] = (
     (
         "universal_greedy",
         whole.universal_greedy,
-        "target_only",
+        "sampler_match",
         "lossless",
         "AssistedCandidateGeneratorDifferentTokenizers",
         "",

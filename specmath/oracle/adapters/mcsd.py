@@ -56,5 +56,5 @@ def _adapter(name: str, function: str, family: Family, drafts: str, expected: st
 ADAPTERS = (
     _adapter("with_replacement", "_MCSSwReplacement", "ratio", "iid", "unsafe"),
     _adapter("without_replacement", "_MCSSwoReplacement", "ratio", "without_replacement", "unsafe"),
-    _adapter("naive", "_MCNS", "target_only", "iid", "lossless"),
+    _adapter("naive", "_MCNS", "sampler_match", "iid", "lossless"),
 )

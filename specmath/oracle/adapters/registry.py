@@ -68,8 +68,9 @@ class Adapter:
     name : "package.what it is".
     package : the distribution that it belongs to.
     versions : versions that it was run with.
-    family : "ratio" (accept with min(1, target/draft), else the residual), "target_only" (draws from the target,
-        whatever was drafted), "sampler_match" (draft and target draw with the same random numbers) or "lossy".
+    family : "ratio" (accept with min(1, target/draft), else the residual), "target_only" (tests drafts
+        against the target alone, as if q were 1), "sampler_match" (draws from the target and keeps a draft that is the
+        token drawn) or "lossy".
     kind : "node", "chain", "tree", "batch" or "generate".
     load : ``load(source)`` imports what is installed, or what the path points to (a wheel, an unpacked folder, a
         clone), and returns a function of the plain signature of its kind, a `Whole` or `Rounds`; raises `Missing`.
