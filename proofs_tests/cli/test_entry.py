@@ -66,7 +66,7 @@ def test_wrong_words(specmath_main, arguments):
     outcome = specmath_main(*arguments)
     outcome.refused(*arguments[-1:])
     if arguments in ([], ["accept"]):
-        outcome.refused("acceptance, audit, check-log, decode, demo, record")
+        outcome.refused("acceptance, audit, check-log, decode, demo, plan, record")
 
 
 def test_help_imports_no_command():

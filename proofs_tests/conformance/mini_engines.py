@@ -227,7 +227,34 @@ def evaluate_posterior(logits, candidates, logits_processor: LogitsProcessorList
     return torch.tensor(path), candidates.shape[1] - 1, law
 """
 
-VERSIONS = {"vllm": "9.9.1", "sglang": "9.9.2", "eagle": "9.9.3"}
+MEDUSA = """
+import torch
+import torch.nn.functional as F
+
+
+def get_nucleus_one_token(logit, temperature, top_p):
+    return torch.multinomial(F.softmax(POWER * logit / temperature, dim=-1), 1)
+
+
+def get_nucleus_posterior_mask(logits, candidates, temperature, top_p):
+    laws = F.softmax(logits[:, :-1] / temperature, dim=-1)
+    return candidates[:, 1:] == torch.multinomial(laws.flatten(0, 1), 1).view(laws.shape[:2])
+
+
+def evaluate_posterior(logits, candidates, temperature, posterior_threshold=0.3, posterior_alpha=0.09, top_p=0.8,
+                       sampling="typical", fast=True):
+    if sampling == "nucleus":
+        kept = get_nucleus_posterior_mask(logits, candidates, temperature, top_p).int()
+    else:
+        laws = torch.softmax(logits[:, :-1] / temperature, dim=-1)
+        entropy = -torch.sum(laws * torch.log(laws + 1e-5), dim=-1)
+        limit = torch.minimum(torch.tensor(posterior_threshold), torch.exp(-entropy) * posterior_alpha)
+        kept = (laws.gather(-1, candidates[:, 1:, None])[:, :, 0] COMPARED limit).int()
+    lengths = kept.cumprod(dim=1).sum(dim=1)
+    return torch.argmax(lengths), lengths.max()
+"""
+
+VERSIONS = {"vllm": "9.9.1", "sglang": "9.9.2", "eagle": "9.9.3", "medusa": "9.9.4"}
 PLACES = {
     "vllm": {
         "vllm/v1/sample/rejection_sampler.py": V1,
@@ -236,12 +263,15 @@ PLACES = {
     },
     "sglang": {"sglang/kernels/ops/speculative/reject_sampling.py": SGLANG},
     "eagle": {"eagle/model/utils.py": EAGLE},
+    "medusa": {"medusa/model/utils.py": MEDUSA},
 }
-RIGHT = {"RESIDUAL": "left", "SCALE": "total", "LEFT": "0.0", "STREAM": "stream"}
+RIGHT = {"RESIDUAL": "left", "SCALE": "total", "LEFT": "0.0", "STREAM": "stream", "POWER": "1", "COMPARED": ">"}
 DEFECTS = {
     "residual taken from the target": ("vllm.v1", {"RESIDUAL": "p"}),
     "residual not scaled": ("sglang.chain", {"SCALE": "1.0"}),
     "rejected token tried again": ("eagle.evaluate_posterior", {"LEFT": "law[token]"}),
+    "next token from a sharper law": ("medusa.nucleus", {"POWER": "2"}),
+    "tokens below the threshold accepted": ("medusa.typical", {"COMPARED": "<"}),
     "one stream for drafts, tests and residual": ("vllm.v2", {"STREAM": "''"}),
 }
 """Defect -> (adapter that must see it, what is written in place of the right words)."""

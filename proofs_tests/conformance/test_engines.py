@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,8 +17,18 @@ torch = pytest.importorskip("torch", reason="the engines' files need torch")
 
 from proofs_tests.conformance import mini_engines  # noqa: E402
 from specmath import oracle  # noqa: E402
-from specmath.oracle.adapters import Missing, adapters, audit_adapter, place, sources, stubs, vllm_v2  # noqa: E402
+from specmath.oracle.adapters import (  # noqa: E402
+    Missing,
+    adapters,
+    audit_adapter,
+    medusa,
+    place,
+    sources,
+    stubs,
+    vllm_v2,
+)
 from specmath.oracle.adapters.paths import paths  # noqa: E402
+from specmath.oracle.adapters.rounds import Rounds  # noqa: E402
 from specmath.oracle.adapters.signatures import bind  # noqa: E402
 from specmath.oracle.sampled.sequential import found_from  # noqa: E402
 
@@ -56,12 +67,42 @@ def test_right_engine(name: str, tmp_path: Path) -> None:
     assert verdict.function == f"{name} ({engine} {mini_engines.VERSIONS[engine]})"
 
 
+@pytest.mark.parametrize("name", ["medusa.typical", "medusa.nucleus"])
+def test_engine_that_is_lossy_on_purpose(name: str, tmp_path: Path) -> None:
+    """Not called biased: it meets the law that is declared for it, and the distance from the target is told."""
+    verdict = audit_adapter(name, source=mini_engines.write("medusa", tmp_path), **options(name))
+    assert (verdict.status, verdict.exit_code) == ("lossy-as-declared", 0), str(verdict)
+    assert verdict.total_variation > 0.05
+
+
+@pytest.mark.parametrize(
+    ("emitted", "message"), [((), "returned 0 tokens"), ((0, 0, 0), "returned 3 tokens"), ((9,), "")], ids=str
+)
+def test_rounds_that_give_no_text(emitted: tuple[int, ...], message: str) -> None:
+    """Too few tokens, too many, and one that is not in the vocabulary."""
+    verdict = Rounds(lambda instance, seed: emitted).audit(n=1, samples=50, tolerance=0.9)
+    assert verdict.status != "undecided", str(verdict)
+    assert verdict.exit_code != 0
+    assert message in str(verdict)
+
+
+def test_law_of_a_match_and_a_second_draw() -> None:
+    """By all pairs of a draw for the test and a draw after a mismatch, in numbers that floats hold exactly."""
+    target, draft = (0.5, 0.375, 0.125, 0.0), (0.25, 0.25, 0.0, 0.5)
+    law = [0.0] * 4
+    for drafted, drawn, again in itertools.product(range(4), repeat=3):
+        law[drafted if drawn == drafted else again] += draft[drafted] * target[drawn] * target[again]
+    assert medusa.nucleus_law(target, draft) == law
+
+
 def test_right_engine_that_can_only_be_sampled(tmp_path: Path) -> None:
     verdict = audit_adapter("vllm.v2", source=mini_engines.write("vllm", tmp_path), **options("vllm.v2"))
     assert (verdict.status, verdict.evidence) == ("undecided", "sequential"), str(verdict)
     assert verdict.sampled is not None
     with pytest.raises(ValueError, match="drafts is no option for vllm"):
         audit_adapter("vllm.v2", source=tmp_path, drafts="top_k")
+    with pytest.raises(ValueError, match=r"samples is 1000; vllm\.v1 is audited by its exact law"):
+        audit_adapter("vllm.v1", source=tmp_path, samples=1000)
     assert verdict.sampled.false_alarm == 1e-9
 
 
@@ -99,6 +140,26 @@ def test_a_wheel_is_read_without_being_unpacked(tmp_path: Path) -> None:
     verdict = audit_adapter("sglang.chain", source=wheel, n=1, instances=few("chain", n=1)[:1])
     assert verdict.status == "lossless", str(verdict)
     assert verdict.function == "sglang.chain (sglang 9.9.2)"
+
+
+def test_what_the_interpreter_or_a_stub_lacks_is_not_held_against_the_engine(tmp_path: Path) -> None:
+    verdict = audit_adapter("sglang.chain", source=mini_engines.write("sglang", tmp_path), n=1, dtype="bfloat16")
+    assert (verdict.status, verdict.exit_code) == ("undecided", 3), str(verdict)
+    assert "interpreter of Triton kernels does not have: bfloat16" in str(verdict)
+    folder = mini_engines.write("eagle", tmp_path)
+    file = folder / "eagle/model/utils.py"
+    file.write_text(file.read_text().replace("    path, alive = 0,", "    LogitsProcessorList()\n    path, alive = 0,"))
+    verdict = audit_adapter("eagle.evaluate_posterior", source=folder, **options("eagle.evaluate_posterior"))
+    assert verdict.status == "undecided", str(verdict)
+    assert "LogitsProcessorList is not loaded by the adapter, and was called" in str(verdict)
+    folder = mini_engines.write("vllm", tmp_path)
+    file = folder / "vllm/v1/worker/gpu/spec_decode/rejection_sampler_utils.py"
+    file.write_text(
+        "from vllm.envs import FLAG\n" + file.read_text().replace("    n = len(", "    FLAG()\n    n = len(")
+    )
+    verdict = audit_adapter("vllm.v2", source=folder, **options("vllm.v2"))
+    assert (verdict.status, verdict.kind) == ("undecided", "chain"), str(verdict)
+    assert "FLAG is not loaded by the adapter" in str(verdict)
 
 
 def test_source_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +223,10 @@ def test_stubs_serve_while_loading_and_fail_afterwards(tmp_path: Path) -> None:
     before = set(sys.modules)
     module = stubs.load(files, "engine.one", real=("engine.three",), stubbed=("absent",))
     assert (module.twice(4), module.thrice(4), module.Mine.field) == (8, 12, None)
-    for name, message in (("used", "absent.deep.thing is not loaded, and was called"), ("asked", "whether it is true")):
+    for name, message in (
+        ("used", "absent.deep.thing is not loaded by the adapter, and was called"),
+        ("asked", "whether it is true"),
+    ):
         with pytest.raises(stubs.Absent, match=message):
             getattr(module, name)()
     assert not {name for name in set(sys.modules) - before if name.partition(".")[0] in ("engine", "absent")}
@@ -186,6 +250,19 @@ def test_commit_of_a_clone(tmp_path: Path) -> None:
     assert place.version("engine", tmp_path) == "commit 0123456"
     (tmp_path / ".git/refs/heads/main").write_text("fedcba9876543210\n")
     assert place.version("engine", tmp_path) == "commit fedcba9"
+    # What some other folder of the clone states is not the engine's version.
+    (tmp_path / "vendored").mkdir()
+    (tmp_path / "vendored/__init__.py").write_text("__version__ = '7.0'\n")
+    assert place.version("engine", tmp_path) == "commit fedcba9"
+    (tmp_path / "src/engine").mkdir(parents=True)
+    (tmp_path / "src/engine/__init__.py").write_text("__version__ = version = '1.2.dev0'\n")
+    assert place.version("engine", tmp_path) == "1.2.dev0, commit fedcba9"
+
+
+def test_version_of_an_unpacked_wheel(tmp_path: Path) -> None:
+    (tmp_path / "engine-1.4.dist-info").mkdir()
+    (tmp_path / "another-7.0.dist-info").mkdir()
+    assert place.version("engine", tmp_path) == "1.4"
 
 
 def test_bind_lets_optional_arguments_be() -> None:
@@ -283,7 +360,7 @@ def test_real_engine(name: str) -> None:
 
 @pytest.mark.slow
 def test_real_engine_without_the_salt_of_its_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planted in vLLM's own file: the noise of drafts is that of the residual again, as it was before its #47386."""
+    """Planted in vLLM's own file: drafts and residual share their noise, as before its pull request 54282."""
     named("vllm.v2")
     plain = vllm_v2.load
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="kernels work on torch tensors")
 
 from specmath.oracle import law_of  # noqa: E402
-from specmath.oracle.adapters.eager import Interpreter, Value, philox  # noqa: E402
+from specmath.oracle.adapters.eager import Interpreter, Value, language, philox  # noqa: E402
 from specmath.oracle.adapters.eager.values import Refused, common  # noqa: E402
 
 RACE = (0.5, 0.25, 0.25, 0.0)
@@ -48,6 +48,46 @@ def test_dtype_of_two_operands(one: Any, other: Any, division: bool, found: str)
     wrapped = [Value(x) if isinstance(x, np.generic) else x for x in (one, other)]
     assert common(wrapped[0], wrapped[1], division) == np.dtype(found)
     assert common(wrapped[1], wrapped[0], division) == np.dtype(found)
+
+
+def test_dtypes_are_those_of_triton() -> None:
+    """Sums, comparisons and quotients of all pairs of dtypes, and of all dtypes with Python numbers, as Triton says."""
+    semantic = pytest.importorskip("triton.language.semantic", reason="triton is not installed")
+    import triton.language as theirs
+
+    names = {"int1": "bool", **{name: name for name in language.DTYPES.split()}}
+    back = {str(getattr(theirs, name)): ours for name, ours in names.items()}
+    numbers = [(True, "int1"), (1, "int32"), (2**31, "uint32"), (2**40, "int64"), (2**63, "uint64"), (0.5, "float32")]
+    rules = semantic.TritonSemantic(None)
+
+    def expected(one: str, other: str, weak: bool, division: bool) -> str:
+        try:
+            found = rules.computation_type_impl(getattr(theirs, one), False, getattr(theirs, other), weak, division)
+        except TypeError:
+            return "refused"
+        dtype = back[str(found)]
+        return "float32" if division and not dtype.startswith("float") else dtype  # as its truediv casts them
+
+    def found(one: Any, other: Any, division: bool) -> str:
+        try:
+            return common(one, other, division).name
+        except Refused:
+            return "refused"
+
+    values = {name: Value(np.zeros((), dtype=ours)) for name, ours in names.items()}
+    compared = 0
+    for division in (False, True):
+        for one, value in values.items():
+            others = [(other, values[other], False) for other in names] + [
+                (dtype, number, True) for number, dtype in numbers
+            ]
+            for other, operand, weak in others:
+                if division and (one == "int1" or other == "int1"):
+                    continue  # quotients of truth values: Triton calls them signed or not, from case to case
+                case = one, other, weak, division
+                assert found(value, operand, division) == expected(*case), case
+                compared += 1
+    assert compared > 350
 
 
 def test_whole_numbers_wrap_and_round_as_in_c() -> None:
@@ -87,6 +127,40 @@ def test_blocks_masks_and_programs() -> None:
 
     run(kernel, given, out, 2, grid=(2,), SIZE=4, num_warps=4)
     assert out.tolist() == [[0, 1, 1], [5, 11, 11]]
+
+
+def test_bits_become_uniforms_as_in_triton() -> None:
+    """All ones and all zeros are 0; the sign bit alone is the largest number, which is below 1."""
+    found = philox.scaled(np.array([0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000], dtype=np.uint32))
+    assert found.tolist() == [0, 0, 1 - 2**-24, 1 - 2**-24]
+
+
+def test_sums_of_truth_values_and_numbers_beside_nan() -> None:
+    out = torch.zeros(3)
+
+    def kernel(place: Any) -> None:
+        cols = tl.arange(0, 4)
+        tl.store(place, tl.sum(cols < 3, axis=0))
+        tl.store(place + 1, tl.maximum(tl.full((), float("nan"), tl.float32), 2.0))
+        tl.store(place + 2, tl.max(tl.where(cols < 1, float("nan"), cols.to(tl.float32)), axis=0))
+
+    run(kernel, out)
+    assert out.tolist() == [3, 2, 3]
+
+
+def test_a_number_stored_over_one_that_is_drawn_later() -> None:
+    def kernel(noise: Any, place: Any, out: Any) -> None:
+        _, index = tl.max(1.0 / tl.load(noise + tl.arange(0, 2)), axis=0, return_indices=True)
+        tl.store(place, index)
+        tl.store(place, 7)
+        tl.store(out, tl.load(place))
+
+    def call() -> Any:
+        place, out = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+        run(kernel, torch.empty(2).exponential_(), place, out)
+        return int(out[0])
+
+    assert dict(law_of(call)) == {7: 1}
 
 
 @pytest.mark.parametrize("offset", [-1, 4])

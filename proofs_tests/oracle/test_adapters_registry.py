@@ -16,10 +16,12 @@ import pytest
 
 from proofs_tests.packaging.sources import ROOT
 from specmath.cli import main
+from specmath.cli.adapters import table
 from specmath.oracle import Lossy
 from specmath.oracle.adapters import Adapter, Missing, Whole, adapters, audit_adapter
 from specmath.oracle.adapters.place import folder, put_on_path, version
-from specmath.oracle.adapters.registry import GROUP, OWN, get, states
+from specmath.oracle.adapters.registry import GROUP, OWN, State, get, states
+from specmath.oracle.child import audit_in_child
 
 SCHEMA = json.loads(files("specmath").joinpath("schemas/adapters.schema.json").read_text(encoding="utf-8"))
 
@@ -184,6 +186,38 @@ def test_missing(site: Path, tmp_path: Path) -> None:
         put_on_path("specmath_test_engine", tmp_path / "two")
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_source_of_the_environment_is_what_is_audited(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version in the verdict is that of the code which ran, not of another that the environment names."""
+    (site / "specmath_test_engine").mkdir()
+    (site / "specmath_test_engine/__init__.py").write_text("raise ImportError('the installed one')")
+    engine(tmp_path / "clone", "target")
+    monkeypatch.setenv("SPECMATH_SOURCE_SPECMATH_TEST_ENGINE", str(tmp_path / "clone"))
+    verdict = audit_adapter("engine.verify")
+    assert (verdict.status, verdict.function) == ("biased", "engine.verify (specmath_test_engine 1.5)")
+    monkeypatch.setenv("SPECMATH_SOURCE_SPECMATH_TEST_ENGINE", str(tmp_path / "nowhere"))
+    with pytest.raises(Missing, match="no such file"):
+        audit_adapter("engine.verify")
+
+
+def test_killed_audit_of_an_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verdict says of the adapter what the adapter says."""
+    monkeypatch.setenv("SPECMATH_SOURCE_TRANSFORMERS", "transformers-9.9.9-py3-none-any.whl")
+    for name, kind, drafts in (("assisted", "generate", "its own"), ("speculative_sampling", "chain", "top_k")):
+        given = {} if kind == "generate" else {"drafts": drafts}
+        report = audit_in_child(f"transformers.{name}", given, 0.01, adapter=True)
+        found = report.document
+        assert (report.exit_code, found["status"], found["function"]) == (
+            4,
+            "failed",
+            f"transformers.{name} (transformers 9.9.9)",
+        )
+        told = found["kind"], found["arrays"], found["dtype"], found["drafts"]
+        assert told == (kind, "torch", "float32", drafts)
+
+
 def test_version(tmp_path: Path) -> None:
     engine(tmp_path / "clone" / "src")
     assert version("specmath_test_engine", tmp_path / "clone") == "1.5"
@@ -237,11 +271,35 @@ def mine() -> list[tuple[str, str]]:
     return [("specmath-third-party", "specmath_third_party:ADAPTERS")]
 
 
-def test_list(capfd: pytest.CaptureFixture[str]) -> None:
+def test_list(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPECMATH_SOURCE_EAGLE", raising=False)
     assert main(["audit", "--adapters"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split() == ["adapter", "family", "kind", "state"]
-    assert len(lines) == len(adapters()) + 1
+    rows = lines[1 : len(adapters()) + 1]
+    assert [line.split()[0] for line in rows] == list(adapters())
+    (eagle,) = (line for line in rows if line.startswith("eagle."))
+    assert eagle.endswith("absent; commit cb7e084 of https://github.com/SafeAILab/EAGLE")
+    # What to do about it is said once.
+    assert sum("--source PATH" in line for line in lines) == 1
+    assert max(map(len, lines)) <= 150
+
+
+def test_states_in_the_list() -> None:
+    """As it was run with, another version, somebody's reason, nowhere; without the hint if nothing is nowhere."""
+    one = adapters()["eagle.evaluate_posterior"]
+    known, other = State(one, True, "commit cb7e084"), State(one, True, "commit 1234567")
+    failing = State(one, False, "defines no evaluate_posterior, in this version")
+    ends = [
+        line[len("eagle.evaluate_posterior  target_only  tree  ") :]
+        for line in table([known, other, failing]).split("\n")
+    ]
+    assert ends[1:] == [
+        "commit cb7e084",
+        "commit 1234567; was run with commit cb7e084",
+        "absent: defines no evaluate_posterior, in this version",
+    ]
+    assert "SPECMATH_SOURCE_EAGLE" in table([State(one, False, "no source is named", nowhere=True)])
 
 
 def test_list_as_json(capfd: pytest.CaptureFixture[str]) -> None:
@@ -271,6 +329,7 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (["--adapter", "x", "--kind", "node"], "with --adapter the adapter knows it"),
         (["a.py:f", "--source", "x"], "--source is for --adapter"),
         (["--adapter", "nothing"], "there is no adapter 'nothing'"),
+        (["--adapter", "specmath.chain", "--sample", "9"], "samples is 9; specmath.chain is audited by its exact law"),
     ],
 )
 def test_usage(words: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import jsonschema
 import pytest
 
 from specmath.cli import main
+from specmath.oracle import audit, standard
 from specmath.oracle.load import PRIVATE, load
+from specmath.oracle.verdict import EXIT
 
 SCHEMA = json.loads(files("specmath").joinpath("schemas/audit.schema.json").read_text(encoding="utf-8"))
 
@@ -38,6 +41,12 @@ def normal(target, draft, tokens, generator):
 
 def wrong(target, draft, tokens):
     raise KeyError("row")
+
+
+def now_and_then(target, draft, tokens, generator):
+    if generator.random() < 0.5:
+        raise KeyError("row")
+    return generator.choice(len(target), p=target)
 
 
 def hangs(target, draft, tokens):
@@ -112,7 +121,10 @@ def test_a_process_that_dies_is_a_verdict(file: Path, capfd: pytest.CaptureFixtu
 def test_time_limit(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The limit is far above what a start takes, and a function that never ends meets it."""
     assert run(file, "hangs", "--time-limit", "3") == 4
-    assert "no verdict within 3 s" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "no verdict within 3 s" in told
+    assert told.startswith(f"failed: {file}:hangs (node, drafts iid)\n")
+    assert "it was called for" not in told
 
 
 @pytest.mark.parametrize(
@@ -125,6 +137,9 @@ def test_time_limit(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (["{file}:good", "--kind", "path"], "invalid choice: 'path'"),
         (["{file}:good", "--n", "0"], "--n is 0; allowed are numbers >= 1"),
         (["{file}:good", "--time-limit", "0"], "--time-limit is 0"),
+        (["{file}:good", "--kind", "tree", "--n", "2"], "--n is not for --kind tree"),
+        ([], "nothing to audit; allowed is one of FILE.py:FUNCTION"),
+        (["{file}:good", "--adapters"], "several things to audit; allowed is one of"),
     ],
 )
 def test_usage(words: list[str], message: str, file: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -132,6 +147,69 @@ def test_usage(words: list[str], message: str, file: Path, capfd: pytest.Capture
     err = capfd.readouterr().err
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("name", "said"), [("wrong", True), ("bad", False), ("now_and_then", False)])
+def test_a_function_that_never_runs_is_told_how_it_was_called(
+    name: str, said: bool, file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It may be of another kind; one that runs is called rightly."""
+    run(file, name)
+    assert ("it was called for --kind node: f(target (V,), draft (V,), tokens (n,))" in capfd.readouterr().out) == said
+
+
+def test_the_default_kind_is_told(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", f"{file}:good", "--n", "1"]) == 4
+    assert "it was called for --kind chain (the default): " in capfd.readouterr().out
+
+
+def test_json_is_json_alone(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(file, "wrong", "--json")
+    assert json.loads(capfd.readouterr().out)["status"] == "failed"
+
+
+def test_every_verdict_is_explained(capfd: pytest.CaptureFixture[str]) -> None:
+    """In the help and on the page, with its exit code."""
+    assert main(["audit", "--help"]) == 0
+    told = capfd.readouterr().out
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "audit_a_verifier.md").read_text(encoding="utf-8")
+    for status, code in EXIT.items():
+        assert re.search(rf"^  {code} {status}  ", told, re.MULTILINE), status
+        assert f"| `{status}` | {code} |" in page
+    assert max(map(len, told.splitlines())) <= 120
+
+
+JITTED = """
+import jax
+import jax.numpy as jnp
+
+
+@jax.jit
+def verify(target, draft, tokens, key):
+    test, last = jax.random.split(key)
+    token = tokens[0]
+    kept = jax.random.uniform(test) * draft[token] < target[token]
+    left = jnp.maximum(target - draft, 0)
+    left = jnp.where(left.sum() > 0, left, target)
+    return jnp.where(kept, token, jax.random.categorical(last, jnp.log(left)))
+
+
+@jax.jit
+def wrong(target, draft, tokens, key):
+    test, last = jax.random.split(key)
+    token = tokens[0]
+    kept = jax.random.uniform(test) * draft[token] < target[token]
+    return jnp.where(kept, token, jax.random.categorical(last, jnp.log(target)))
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("verify", "lossless"), ("wrong", "biased")])
+def test_a_compiled_function_itself(name: str, status: str, tmp_path: Path) -> None:
+    """Its library and its key are found, and it runs eagerly."""
+    pytest.importorskip("jax")
+    (tmp_path / "jitted.py").write_text(JITTED)
+    verdict = audit(load(f"{tmp_path / 'jitted.py'}:{name}"), kind="node", n=1, instances=standard("node", n=1)[:4])
+    assert (verdict.status, verdict.arrays) == (status, "jax"), str(verdict)
 
 
 def test_private_module_name(file: Path) -> None:

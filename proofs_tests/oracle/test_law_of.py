@@ -279,7 +279,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "two uniforms": (lambda: bool(torch.rand(1) < torch.rand(1)), "lt of two independent"),
     "a sum of uniforms": (lambda: bool(torch.rand(3).sum() < 1), "sum"),
     "a result": (lambda: torch.rand(1), "result"),
-    "not monotone": (lambda: bool((torch.rand(()) - 0.5).abs() < 0.2), "rises and falls"),
+    "not monotone": (lambda: (lambda u: bool(u * (1 - u) < 0.2))(torch.rand(())), "rises and falls"),
     "no race": (lambda: (torch.rand(3) + torch.tensor([0.0, 0.1, 0.2])).argmax(), "race"),
     "float elsewhere": (lambda: math.isclose(np.random.rand(), 0.5), "math.isclose"),
     "caught by the code": (swallowed, "randn"),

@@ -109,6 +109,16 @@ def test_counts(check: Any) -> None:
     assert (code, found(document)) == (1, [("falling", None), ("emitted", None)])
 
 
+@pytest.mark.parametrize(("accepted", "said"), [(7830, "a bug"), (7300, "possible")])
+def test_the_optimum_is_told_once(accepted: int, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As a finding, or below the findings as what was looked at."""
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps({"accepted": [accepted], "tested": 10000}))
+    main(["check-log", str(path), "--bound", "0.728"])
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if "at most 7280 on average" in line]
+    assert said in line
+
+
 def rounds_by(accept: Any, count: int) -> list[dict[str, Any]]:
     """Rounds of one draft by single-token verification, with ``accept(ratio)`` in place of min(1, ratio)."""
     draws, made = np.random.default_rng(0), []
@@ -154,6 +164,7 @@ def test_metrics(check: Any, tmp_path: Path) -> None:
     assert (code, found(document)) == (1, [("metrics", 2)])
 
 
+NEEDED = "drafted, accepted, emitted"
 ROW = np.array([[2.00, 1.99, 0.0], [3.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
 
 
@@ -192,6 +203,7 @@ def test_replay(check: Any) -> None:
         ('{"accepted": [3],\n "tested": [4, 3]}', "/log:2:2: tested has 2 entries; allowed are 1"),
         ('{"accepted": [3],\n "tested": true}', "/log:2:2: tested is true; allowed are a whole number"),
         ('{"tested": 4}', "/log:1:1: counts without accepted"),
+        ('{"accepted": [3]}', f"/log:1:1: a round without drafted; needed are {NEEDED}; an object of counts needs"),
         ('{"accepted": [3], "tested": 4, "window": 9}', "/log:1:32: 'window' is no count; allowed are accepted"),
         ('{"accepted": [3], "tested": 4}\n{}', "/log:1:1: counts beside other objects"),
     ],

@@ -387,6 +387,20 @@ def test_wrong_status() -> None:
         testing.require(len, expect="right")
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"number": 2}, "number is no option of an audit of functions; allowed are kind, arrays"),
+        ({"kind": "generate", "target": len, "n": 2}, "n is no option of an audit of kind 'generate'; allowed are"),
+        ({"kind": "generate"}, "target is missing; kind 'generate' needs target"),
+        ({"kind": "generate", "samples": 100}, "target is missing"),
+    ],
+)
+def test_wrong_names_of_options(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        testing.require(len, **options)
+
+
 def test_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of an adapter is audited as such; an absent package skips, an unknown name is an error."""
     from specmath.oracle.adapters import registry

@@ -105,3 +105,9 @@ def test_unmeasured_sizes_are_refused() -> None:
 def test_bad_input(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_nodes_without_depth_are_no_choice() -> None:
+    """A pass over more tokens that costs less is no reason to draft nodes at depth 0: there are none."""
+    best = choose_size([[1, 1], [1, 1.1]], verify=lambda tokens: 3.0 - tokens, draft=lambda depth: 5.0)
+    assert (best.nodes, best.depth, best.speedup) == (0, 0, 1.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proofs_tests.planning.loops import SIGMAS
 from specmath import draft_laws, exact, rules
-from specmath.speed.published import load
+from specmath.speed.tables import load
 from specmath.trees import (
     acceptance_curve,
     brute_force,

@@ -125,8 +125,8 @@ def test_drafting_never_costs_in_the_plan() -> None:
         (lambda: allocate([0.5], verify=Line(1.0), draft=Line(1.0)), r"survival has shape \(1,\)"),
         (lambda: allocate([], verify=Line(1.0), draft=Line(1.0)), "survival has shape"),
         (lambda: allocate([[0.2, 0.5]], verify=Line(1.0), draft=Line(1.0)), "survival rises"),
-        (lambda: allocate([[0.5]], verify=lambda t: -1.0, draft=Line(1.0)), r"verify\(1,\) is -1.0"),
-        (lambda: allocate([[0.5]], verify=Line(1.0), draft=lambda t: float("nan")), r"draft\(1,\) is nan"),
+        (lambda: allocate([[0.5]], verify=lambda t: -1.0, draft=Line(1.0)), r"verify\(1\) is -1.0"),
+        (lambda: allocate([[0.5]], verify=Line(1.0), draft=lambda t: float("nan")), r"draft\(1\) is nan"),
         (lambda: allocate([[0.5]], verify=Line(1.0), draft=Line(1.0), most=-1), "most is -1"),
         (lambda: allocate([[0.5, 0.4]], verify=Line(1.0), draft=lambda t: 3 - t), "draft falls"),
         (

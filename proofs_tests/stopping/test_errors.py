@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction as F
+from typing import Any
 
+import numpy as np
 import pytest
 
 from proofs_tests.stopping.instances import COSTS, OBSERVABLE, Branch
@@ -41,9 +43,29 @@ from specmath.stopping import (
 )
 
 
+def any_(value: Any) -> Any:
+    """The value, whatever its type: for arguments of a wrong one."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: solve(any_(0.8), COSTS), r"process is 0.8; allowed are processes, such as Constant\(0.8\)"),
+        (lambda: solve(any_(Constant), COSTS), "allowed are processes"),
+        (lambda: solve(OBSERVABLE, any_(0.2)), r"costs is 0.2; allowed is Costs\(draft=...\)"),
+        (lambda: evaluate(any_(4), OBSERVABLE, COSTS), r"policy is 4; allowed are policies, such as Fixed\(4\)"),
+        (lambda: estimate(any_(Fixed), OBSERVABLE, COSTS), "allowed are policies, such as Fixed"),
+        (lambda: solve(OBSERVABLE, COSTS, budget=0), "budget is 0; allowed are whole numbers >= 1"),
+        (lambda: solve(OBSERVABLE, COSTS, tolerance=any_("x")), "tolerance is 'x'; allowed are numbers"),
+        (lambda: Position(any_(0.5)), "acceptances is 0.5; allowed is a sequence"),
+        (lambda: Replay(any_([0.5])), r"acceptances\[0\] is 0.5; allowed is a sequence"),
+        (lambda: Markov((0.5, 0.5), any_((0.5, 0.5)), (1, 0)), r"transition\[0\] is 0.5; allowed is a seq"),
+        (lambda: Bandit(any_(5), COSTS), "lengths is 5; allowed are one or more distinct"),
+        (lambda: Costs.of(1.0, lambda tokens: 10.0 - tokens, 4), "slot is -1.0; allowed are finite costs"),
+        (lambda: Costs.of(1.0, lambda tokens: 10.0, 1), "tokens is 1; allowed are whole numbers >= 2"),
+        (lambda: Survival(0.5).decide(View(1, math.nan)), "survival is nan, which policy 'survival' cannot judge"),
+        (lambda: estimate(Fixed(1), OBSERVABLE, COSTS, seed=any_("x")), "seed is 'x'; allowed are whole numbers >= 0"),
         (lambda: Constant(1.2), "acceptance is 1.2; allowed are probabilities from 0 to 1"),
         (lambda: Constant(-F(1, 2)), r"acceptance is Fraction\(-1, 2\); allowed are probabilities"),
         (lambda: Constant(math.nan), "acceptance is nan; allowed are probabilities from 0 to 1"),
@@ -90,7 +112,7 @@ from specmath.stopping import (
         (lambda: blind(OBSERVABLE, 0), "length is 0; allowed are whole numbers >= 1"),
         (lambda: renewal_threshold(0, COSTS, 2), "mean is 0; allowed are probabilities above 0"),
         (lambda: renewal_threshold(0.5, COSTS, 0.5), "speedup is 0.5; allowed are numbers >= 1"),
-        (lambda: solve(OBSERVABLE, COSTS, horizon=-1), "horizon is -1; allowed are None and whole numbers >= 0"),
+        (lambda: solve(OBSERVABLE, COSTS, horizon=-1), "horizon is -1; allowed are whole numbers >= 0"),
         (lambda: solve(OBSERVABLE, COSTS, lag=-1), "lag is -1; allowed are whole numbers >= 0"),
         (lambda: solve(OBSERVABLE, COSTS, tolerance=0), "tolerance is 0; allowed are numbers between 0 and 1"),
         (lambda: evaluate(Fixed(1), OBSERVABLE, COSTS, horizon=-1), "horizon is -1; allowed are whole numbers >= 0"),
@@ -109,6 +131,16 @@ def _record(parents=(-1, 0), draft=(-0.5, -0.1)) -> dict:
     return {"drafted": [1, 2], "parents": list(parents), "draft_logprobs": list(draft), "target_logprobs": [-0.5, -0.2]}
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    exact = solve(Observable((0.5, 0.75), (0.5, 0.5)), Costs(0.25)).rate
+    process = Observable(
+        any_(np.float32([0.5, 0.75])), any_(np.full(2, 0.5)), any_(np.full(2, 0.5)), any_(np.full(2, 0.1))
+    )
+    found = solve(process, Costs(any_(np.float32(0.25)), any_(np.int64(1))), horizon=any_(np.int64(20)))
+    assert found.rate == pytest.approx(exact)
+    assert Costs(any_(np.float32(0.25))) == Costs(0.25)
+
+
 def test_drafts_that_cost_nothing_have_no_best_length() -> None:
     with pytest.raises(ValueError, match="token costs 0, so the longer the better without bound; give a horizon"):
         solve(OBSERVABLE, Costs(0))
@@ -119,7 +151,9 @@ def test_drafts_that_cost_nothing_have_no_best_length() -> None:
 
 @pytest.mark.parametrize("process", [Constant(1), Constant(F(1)), Position((0.5, 1.0)), TwoRegime(0.5, 1.0, 0.1)])
 def test_acceptance_that_never_decays_has_no_best_length(process) -> None:
-    with pytest.raises(ValueError, match="are kept for ever, so the best draft length is unbounded; give a horizon"):
+    with pytest.raises(
+        ValueError, match=r"are kept for ever, or for more than 20000 tokens, .* unbounded or very long; give a horizon"
+    ):
         solve(process, COSTS)
     assert solve(process, COSTS, horizon=7).speedup > 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from specmath import draft_laws
 from specmath.cli.adapters import list_adapters
@@ -18,27 +19,51 @@ from specmath.oracle.run import DEFAULT_BUDGET
 from specmath.oracle.sampled.audit import SAMPLES
 from specmath.oracle.sources import ARRAYS
 
+WORDS = """\
+The function is run as it is, along every outcome of its random numbers, on instances: small pairs of a target and a
+draft that specmath makes (for --kind generate the file brings its own). The answer is exact for these, and is no
+theorem about other models.
+
+examples:
+  specmath audit verifier.py:verify                      one chain of drafted tokens
+  specmath audit verifier.py:verify --kind node --n 1    one drafted token
+  specmath audit engine.py:generate --kind generate      a whole decoder, beside target(text) in the same file
+  specmath audit --adapters                              published implementations that are ready"""
+VERDICTS = """\
+verdicts and exit codes:
+  0 lossless            what is emitted has the target's law, up to rounding, on all instances
+  0 lossy-as-declared   an adapter has exactly the other law that its authors document
+  1 biased              it has another law; the smallest instance that was found is printed
+  1 unsafe              its law is right up to rounding, but now and then it raises, emits a token of target
+                        probability zero, changes its inputs or sets a seed
+  2                     the command was called wrongly
+  3 undecided           nothing can be said, and why: see --budget, --n, --sample
+  4 failed              the function raises, hangs, or returns no tokens"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     every = {**SIGNATURES, "generate": SIGNATURE}
     signatures = "\n".join(f"  {kind}: {signature}" for kind, signature in every.items())
+    parser.description = f"{OWN['audit'][1]}\n\n{WORDS}"
     parser.epilog = (
-        f"signatures, with `generator`, `key` (jax) or `uniforms` as further arguments by name:\n{signatures}\n\n"
-        "exit codes: 0 lossless, 1 biased or unsafe, 2 wrong call, 3 undecided, 4 the function failed"
+        "what a function takes (V: tokens of the vocabulary, K: drafted tokens, N: nodes of a tree, B: rows);\n"
+        "target and draft hold probabilities, no logits; generator, key (jax) or uniforms may follow by name:\n"
+        f"{signatures}\n\n{VERDICTS}"
     )
     parser.add_argument("function", nargs="?", metavar="FILE.py:FUNCTION", help="or package.module:function")
-    parser.add_argument("--adapter", metavar="NAME", help="audit a published implementation instead of a function")
-    parser.add_argument("--adapters", action="store_true", help="list the adapters, and which can be used here")
-    parser.add_argument("--source", metavar="PATH", help="wheel, folder or clone for --adapter (default: installed)")
-    parser.add_argument("--kind", choices=(*KINDS, "generate"), help="what it verifies (default: chain)")
     parser.add_argument(
-        "--arrays", choices=ARRAYS, help="its library (default: torch where its module has it, else numpy)"
+        "--kind", choices=(*KINDS, "generate"), help="what the function takes, see below (default: chain)"
     )
-    parser.add_argument("--dtype", choices=tuple(EPS), help="of the laws (default: float64 for numpy, else float32)")
+    parser.add_argument(
+        "--n", type=int, metavar="N", help="candidates at a node, or drafted tokens of a chain (default: several)"
+    )
     parser.add_argument("--drafts", choices=draft_laws.names(), help="how drafts are drawn (default: iid)")
     parser.add_argument(
-        "--n", type=int, metavar="N", help="candidates at a node, or depth of a chain (default: several)"
+        "--arrays", choices=ARRAYS, help="its library (default: torch or jax where its module has it, else numpy)"
+    )
+    parser.add_argument(
+        "--dtype", choices=tuple(EPS), help="of target and draft (default: float64 for numpy, else float32)"
     )
     parser.add_argument(
         "--budget", type=int, default=DEFAULT_BUDGET, metavar="RUNS", help="runs on one instance (default: %(default)s)"
@@ -55,8 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=float, default=600.0, metavar="S", help="seconds for the whole audit (default: 600)"
     )
-    add_generate_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    add_generate_arguments(parser)
+    group = parser.add_argument_group("published implementations")
+    group.add_argument("--adapters", action="store_true", help="list them, and which can be used here")
+    group.add_argument("--adapter", metavar="NAME", help="audit one of them instead of a function")
+    group.add_argument("--source", metavar="PATH", help="its wheel, folder or clone (default: installed)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = {name: getattr(arguments, name) for name in given if getattr(arguments, name) is not None}
     chosen = [bool(arguments.function), bool(arguments.adapter), arguments.adapters]
     if sum(chosen) != 1:
-        raise UsageError("allowed is one of FILE.py:FUNCTION, --adapter NAME and --adapters")
+        found = "several things to audit" if any(chosen) else "nothing to audit"
+        raise UsageError(f"{found}; allowed is one of FILE.py:FUNCTION, --adapter NAME and --adapters")
+    if arguments.kind == "tree" and arguments.n is not None:
+        raise UsageError("--n is not for --kind tree, whose trees are fixed ones")
     if arguments.source is not None and arguments.function:
         raise UsageError("--source is for --adapter and --adapters; a function is named by its file")
     if arguments.adapters:
@@ -76,8 +108,6 @@ def run(arguments: argparse.Namespace) -> int:
     options["budget"] = arguments.budget
     options.update(generate_options(arguments))
     if arguments.sample is not None:
-        if arguments.adapter:
-            raise UsageError("--sample is for FILE.py:FUNCTION; adapters are audited by their exact law")
         options["samples"] = arguments.sample
     if arguments.adapter:
         if "kind" in options:
@@ -87,7 +117,22 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         report = audit_in_child(arguments.function, options, arguments.time_limit)
     print(json.dumps(report.document, indent=2, allow_nan=False) if arguments.json else report.text)
+    if not arguments.json and arguments.function and _never_runs(report.document):
+        print(f"\n{_called(arguments.kind)}")
     return report.exit_code
+
+
+def _never_runs(document: dict[str, Any]) -> bool:
+    """Whether every run raised, or returned what is no result of its kind: it may have been called for another kind."""
+    broken = [one["value"] for one in document["checks"] if one["name"] in ("returns", "shape") and not one["passed"]]
+    return document["status"] == "failed" and max(broken, default=0.0) == 1.0
+
+
+def _called(kind: str | None) -> str:
+    """How the function was called, for somebody who meant another kind."""
+    signature = {**SIGNATURES, "generate": SIGNATURE}[kind or "chain"]
+    default = "" if kind else " (the default)"
+    return f"it was called for --kind {kind or 'chain'}{default}: {signature}"
 
 
 COMMAND = Command("audit", OWN["audit"][1], add_arguments, run)

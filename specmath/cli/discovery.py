@@ -26,6 +26,7 @@ OWN = {
     "check-log": ("specmath.cli.logs:COMMAND", "bugs that an engine's log, its counts or its greedy text prove"),
     "decode": ("reference.commands.decode:COMMAND", "continue prompts, with drafts that were kept in colour"),
     "demo": ("reference.commands.demo:COMMAND", "the whole story on real prompts, with a report"),
+    "plan": ("specmath.cli.plan:COMMAND", "how long to draft, and what speed-up to expect"),
     "record": ("reference.commands.record:COMMAND", "decode prompts, and record laws for specmath acceptance"),
 }
 """Our own commands: where they are, and their purpose, so that the help needs no import. The table also serves a source

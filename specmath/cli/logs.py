@@ -232,7 +232,7 @@ def text(file: str, checked: Checked) -> str:
         lines.append(f"  {'' if line is None else f'line {line}: '}{finding}")
     if count > MOST:
         lines.append(f"  ... and {count - MOST} more")
-    if report.excess is not None:
+    if report.excess is not None and not report.excess.proof:  # a proof is a finding, and stands above
         lines.append(f"first position: {report.excess}")
     if checked.note:
         lines.append(checked.note)

@@ -72,6 +72,17 @@ class Explorer:
         self.probability = self.probability * probabilities[branch]
         return branch
 
+    def again(self, program: Callable[[], Outcome]) -> Outcome:
+        """Run the path that was run last once more; RuntimeError if it offers other choices than it did."""
+        known = len(self._path)
+        self._depth, self.probability = 0, Fraction(1)
+        outcome = program()
+        if self._depth != known or len(self._path) != known:
+            raise RuntimeError(
+                f"the program is not a function of its choices: a replay made {self._depth} choices, and {known} before"
+            )
+        return outcome
+
     def paths(self, program: Callable[[], Outcome]) -> Iterator[tuple[Outcome, Number]]:
         """Yield (outcome, probability) of every path; raises BudgetError before path ``budget + 1`` is run."""
         while True:

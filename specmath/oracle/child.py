@@ -62,7 +62,19 @@ def audit_in_child(
                 raise ValueError(found["error"])
             return Report(found["document"], found["text"], found["exit_code"])
         where = place.read_text() if place.exists() else "before the first instance was done"
+        if adapter:
+            name, options = _of_adapter(name, options, source)
         return _failed(name, options, f"{why}; {where}")
+
+
+def _of_adapter(name: str, options: dict[str, Any], source: str | None) -> tuple[str, dict[str, Any]]:
+    """How a verdict calls an adapter, and what it says of the function: that is the adapter's, not the command's."""
+    from specmath.oracle.adapters.registry import get, titled
+
+    adapter = get(name)
+    own = {"kind": adapter.kind, "arrays": adapter.arrays, "dtype": adapter.dtype}
+    drafts = "its own" if adapter.kind == "generate" else adapter.drafts
+    return titled(adapter, source), {**own, "drafts": drafts, **options}
 
 
 def _failed(name: str, options: dict[str, Any], cause: str) -> Report:

@@ -60,6 +60,28 @@ class Category:
 Cell = Uniform | Exponential | Category
 
 
+class Cells:
+    """The cells of one path by number. No number comes again, so that what code keeps from an earlier path is seen."""
+
+    def __init__(self) -> None:
+        self._first, self._cells = 0, list[Cell]()
+
+    def forget(self) -> None:
+        """A new path begins."""
+        self._first += len(self._cells)
+        self._cells = []
+
+    def add(self, cell: Cell) -> int:
+        """Number of a new cell."""
+        self._cells.append(cell)
+        return self._first + len(self._cells) - 1
+
+    def __getitem__(self, number: int) -> Cell:
+        if number < self._first:
+            raise UnsupportedRandomness("a random number of an earlier call is used: the code remembers it")
+        return self._cells[number - self._first]
+
+
 @dataclass
 class Draws:
     """All cells of one path, and the explorer that decides them.
@@ -77,10 +99,12 @@ class Draws:
     choices : how many were made on this path.
     indices : whether the code holds indices that nobody has looked at.
     races : weights of races that were solved, over all paths.
+    eager : whether drawn indices are decided at once, for code that asks whether they are of type ``int``.
+    again : whether this run repeats a path that was run before.
     """
 
     explorer: Explorer
-    cells: list[Cell] = field(default_factory=list)
+    cells: Cells = field(default_factory=lambda: Cells())
     calls: dict[str, None] = field(default_factory=dict)
     coarsest: Fraction = Fraction(0)
     reseeded: dict[str, None] = field(default_factory=dict)
@@ -90,10 +114,12 @@ class Draws:
     choices: int = 0
     indices: bool = False
     races: dict[Any, list[float]] = field(default_factory=dict)
+    eager: bool = False
+    again: bool = False
 
     def restart(self) -> None:
         """A new path begins."""
-        self.cells.clear()
+        self.cells.forget()
         self.streams.clear()
         self.choices = 0
         self.indices = False
@@ -112,8 +138,7 @@ class Draws:
         return self._add(Category(tuple(weights), None, racers))
 
     def _add(self, cell: Cell) -> int:
-        self.cells.append(cell)
-        return len(self.cells) - 1
+        return self.cells.add(cell)
 
     def choose(self, weights: Sequence[Number]) -> int:
         """Decide at once: an index with probability proportional to ``weights``, as exact fractions."""

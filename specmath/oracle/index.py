@@ -105,6 +105,8 @@ def index(draws: Draws, number: int) -> int | Index:
     assert isinstance(cell, Category)
     if cell.value is not None:
         return cell.value
+    if draws.eager:
+        return draws.look(number)
     draws.indices = True
     return Index(draws, number)
 

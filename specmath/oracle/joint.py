@@ -108,6 +108,7 @@ def _followed(call: Call, found: Joint, budget: int, generator: Any) -> Iterator
             law = explored.law(
                 lambda draws, kept=kept: call.run(draws, instance, kept, generator, found.mutated),
                 max(budget - found.runs, 1),
+                failed=lambda outcome: isinstance(outcome, Raised) and outcome.check == "returns",
             )
             found.runs += law.paths
             yield tokens, probability, law

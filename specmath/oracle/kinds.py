@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from specmath.oracle.instance import Instance
 from specmath.oracle.run import Open, entries
 
 Tokens = tuple[int, ...]
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 SIGNATURES = {
     "node": "f(target (V,), draft (V,), tokens (n,)) -> token, or (token, index of the accepted draft or -1)",
@@ -75,7 +77,7 @@ class Call:
         except UnsupportedRandomness:
             raise
         except (Exception, SystemExit) as error:
-            return Raised("returns", f"{type(error).__name__}: {error}".split("\n")[0])
+            return raised(error)
         for name, now, before in zip(("target", "draft", "tokens", "parents"), given, kept, strict=False):
             if self._changed(draws, now, before):
                 touched[name] = None
@@ -178,6 +180,21 @@ class Call:
         return draws.stores["generator"].random(shape, dtype=self.dtype)
 
 
+OURS = (
+    "'Scalar'", "Scalar to", "'Unknown'", "UnknownArray", "_Floats", "<random number>", " random tensor,",
+    " random array,",
+)  # fmt: skip
+"""Words by which an error is known to be about what stands for a random number."""
+
+
+def raised(error: BaseException) -> Raised:
+    """What a run that raised is; `UnsupportedRandomness` where a random number was used as none can be."""
+    said = f"{type(error).__name__}: {error}".split("\n")[0]
+    if isinstance(error, Exception) and any(word in said for word in OURS):
+        raise UnsupportedRandomness(f"something that is done to a random number ({said})") from error
+    return Raised("returns", _ADDRESS.sub("", said))
+
+
 def uniforms_shape(instance: Instance) -> tuple[int, ...]:
     """Uniforms that a function with an argument ``uniforms`` is given: one per drafted token, and one more."""
     return (instance.n + 1,) if instance.mate is None else (2, instance.n + 1)
@@ -237,7 +254,7 @@ def read(instance: Instance, found: Any) -> Any:
         return _row(found, instance.length)
     if not isinstance(found, tuple) or len(found) != len(instance.rows):
         return Raised(
-            "shape", f"returned {_shown(found)}; expected one row of tokens for each of {len(instance.rows)} rows"
+            "shape", f"returned {shown(found)}; expected one row of tokens for each of {len(instance.rows)} rows"
         )
     rows = tuple(_row(row, instance.length) for row in found)
     return next((row for row in rows if isinstance(row, Raised)), rows)
@@ -249,7 +266,7 @@ def _node(found: Any) -> Any:
     while isinstance(found, tuple) and len(found) == 1:
         found = found[0]
     return (
-        (found,) if _token(found) else Raised("shape", f"returned {_shown(found)}; expected a token, or (token, index)")
+        (found,) if _token(found) else Raised("shape", f"returned {shown(found)}; expected a token, or (token, index)")
     )
 
 
@@ -261,10 +278,10 @@ def _row(found: Any, longest: int) -> Any:
     if isinstance(found, tuple):
         found = tuple(token[0] if isinstance(token, tuple) and len(token) == 1 else token for token in found)
     if not isinstance(found, tuple) or not all(_token(token) for token in found):
-        return Raised("shape", f"returned {_shown(found)}; expected a row of tokens")
+        return Raised("shape", f"returned {shown(found)}; expected a row of tokens")
     emitted = tuple(token for token in found if token != -1)
     if found[: len(emitted)] != emitted:
-        return Raised("padding", f"returned {_shown(found)}; a token follows the padding -1")
+        return Raised("padding", f"returned {shown(found)}; a token follows the padding -1")
     if not 1 <= len(emitted) <= longest:
         return Raised("count_range", f"returned {len(emitted)} tokens; expected 1 to {longest}")
     return emitted
@@ -275,6 +292,6 @@ def _token(value: Any) -> bool:
     return isinstance(value, Open) or whole
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    text = _ADDRESS.sub("", repr(value))  # an address changes from call to call
     return text if len(text) < 80 else f"{text[:77]}..."

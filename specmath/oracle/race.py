@@ -20,9 +20,11 @@ MIDDLE = 60
 """Where ``FIRST`` is 0."""
 LOWEST, HIGHEST = -14.0, 6.0
 """Logarithms of E between which elements are held against each other."""
+BELOW_ONE = 1 - 2.0**-53
+"""No uniform is 1: -log(1) would be -0.0, and w / -0.0 the smallest value instead of the largest."""
 EXPONENTIAL = (np.exp,)
 """Values of an exponential cell, by the logarithm of E."""
-UNIFORM = (lambda logs: np.exp(-np.exp(logs)), lambda logs: -np.expm1(-np.exp(logs)))
+UNIFORM = (lambda logs: np.minimum(np.exp(-np.exp(logs)), BELOW_ONE), lambda logs: -np.expm1(-np.exp(logs)))
 """Values of a uniform cell by the logarithm of E: E = -log(u), and E = -log(1 - u)."""
 AGREEMENT = 1e-6
 WAYS = 33

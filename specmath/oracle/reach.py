@@ -13,6 +13,7 @@ import numpy as np
 
 MOST = 2000
 """Objects that are looked at."""
+_BITS: Any = np.random.bit_generator
 MOST_NUMBERS = 1 << 20
 """Numbers in parameters and buffers that are kept for comparison."""
 
@@ -32,6 +33,10 @@ def reachable(*functions: Any) -> Iterator[Any]:
             todo += [one.__globals__[name] for name in _names(one.__code__) if name in one.__globals__]
         elif isinstance(one, types.MethodType):
             todo += [one.__func__, one.__self__]
+        elif isinstance(one, types.BuiltinMethodType):
+            todo.append(one.__self__)
+        elif hasattr(one, "__wrapped__"):
+            todo.append(one.__wrapped__)
         elif isinstance(one, functools.partial):
             todo += [one.func, *one.args, *one.keywords.values()]
         elif isinstance(one, dict):
@@ -42,6 +47,56 @@ def reachable(*functions: Any) -> Iterator[Any]:
             todo += list(getattr(one, "__dict__", {}).values())
             call = vars(type(one)).get("__call__")
             todo += [call] if isinstance(call, types.FunctionType) else []
+
+
+class Seeds:
+    """Seeds the generators that functions hold (numpy's, Python's, torch's), and puts them back at the end.
+
+    Generators of numpy that are made without a seed in between get one, too: they are followed where code is explored.
+    """
+
+    def __init__(self, *functions: Any) -> None:
+        kinds: tuple[type, ...] = (np.random.Generator, np.random.RandomState, random.Random)
+        torch = sys.modules.get("torch")
+        kinds += () if torch is None else (torch.Generator,)
+        found = (one for one in reachable(*functions) if isinstance(one, kinds))
+        self._held = [one for one in found if not isinstance(one, random.SystemRandom)]
+
+    def seed(self, seed: int) -> None:
+        """Seed all."""
+        self._fresh = random.Random(seed)
+        for one in self._held:
+            if isinstance(one, np.random.Generator):
+                one.bit_generator.state = type(one.bit_generator)(seed).state
+            elif isinstance(one, np.random.RandomState | random.Random):
+                one.seed(seed)
+            else:
+                one.manual_seed(seed)
+
+    def __enter__(self) -> Seeds:
+        self._states = [_state(one) for one in self._held]
+        self._fresh = random.Random(0)
+        self._bits = getattr(_BITS, "randbits", None)  # where numpy takes the system's randomness from
+        if self._bits is not None:
+            _BITS.randbits = lambda count: self._fresh.getrandbits(count)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bits is not None:
+            _BITS.randbits = self._bits
+        for one, state in zip(self._held, self._states, strict=True):
+            if isinstance(one, np.random.Generator):
+                one.bit_generator.state = state
+            elif isinstance(one, random.Random):
+                one.setstate(state)
+            else:
+                one.set_state(state)
+
+
+def _state(one: Any) -> Any:
+    if isinstance(one, np.random.Generator):
+        return one.bit_generator.state
+    return one.getstate() if isinstance(one, random.Random) else one.get_state()
 
 
 class Held:

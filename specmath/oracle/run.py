@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
+import random
 import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from specmath.exact import Explorer, Law
 from specmath.oracle.draws import Category, Draws, UnsupportedRandomness, shares
@@ -18,6 +22,10 @@ from specmath.oracle.sources import Handle, source
 
 DEFAULT_BUDGET = 200_000
 """Paths of one exploration."""
+_NUMPY: Any = np.random.mtrand._rand  # type: ignore[attr-defined]
+_PYTHON: Any = random._inst  # type: ignore[attr-defined]
+NO_FUNCTION = "the function is not a function of its random calls"
+DRIFTS = "the program is not a function of its choices"
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,9 @@ class Open:
 
     number: int
 
+    def __repr__(self) -> str:
+        return "?"  # its number differs from call to call
+
 
 class Exploration:
     """Randomness taken over once, for several calls."""
@@ -33,11 +44,29 @@ class Exploration:
     def __init__(self, draws: Draws, handle: Handle) -> None:
         self.draws, self._handle = draws, handle
 
-    def law(self, call: Callable[[Draws], Any], budget: int = DEFAULT_BUDGET) -> Law:
+    def law(
+        self,
+        call: Callable[[Draws], Any],
+        budget: int = DEFAULT_BUDGET,
+        *,
+        failed: Callable[[Hashable], bool] = lambda outcome: False,
+    ) -> Law:
         """Exact law of ``call(draws)``, which must be hashable, with `Open` entries in tuples.
 
-        Raises `UnsupportedRandomness`, and `exact.BudgetError` beyond ``budget`` runs.
+        Code for which some outcome is ``failed`` is explored again with drawn indices decided at once: it may have
+        asked whether they are of type ``int``. Raises `UnsupportedRandomness`, and `exact.BudgetError` beyond
+        ``budget`` runs.
         """
+        found = self._law(call, budget)
+        if self.draws.eager or not any(map(failed, found)):
+            return found
+        self.draws.eager = True
+        try:
+            return self._law(call, budget)
+        finally:
+            self.draws.eager = False
+
+    def _law(self, call: Callable[[Draws], Any], budget: int) -> Law:
         draws = self.draws
         draws.explorer = explorer = Explorer(budget)
         found: dict[Hashable, Fraction] = {}
@@ -49,17 +78,38 @@ class Exploration:
             outcomes = list(_outcomes(call(draws), draws))
             if UnsupportedRandomness.latest is not None:  # the code caught it
                 raise UnsupportedRandomness.latest
+            self._handle.check()
             return outcomes
 
-        for outcomes, probability in explorer.paths(path):
-            for outcome, share in outcomes:
-                found[outcome] = found.get(outcome, Fraction(0)) + Fraction(probability) * share
+        try:
+            for number, (outcomes, probability) in enumerate(explorer.paths(path), 1):
+                for outcome, share in outcomes:
+                    found[outcome] = found.get(outcome, Fraction(0)) + Fraction(probability) * share
+                if not number & (number - 1):  # the 1st, 2nd, 4th, 8th ..: code that remembers is seen for little
+                    self._again(path, outcomes)
+        except RuntimeError as error:
+            if isinstance(error, UnsupportedRandomness) or not str(error).startswith(DRIFTS):
+                raise
+            raise UnsupportedRandomness(str(error)) from error
         total = sum(found.values(), Fraction(0))
         if total != 1:
-            raise RuntimeError(
-                f"the function is not a function of its random calls: its paths have probability {total}"
-            )
+            raise RuntimeError(f"{NO_FUNCTION}: its paths have probability {total}")
         return Law(found, explorer.explored)
+
+    def _again(self, path: Callable[[], Any], before: Any) -> None:
+        """The last path once more: the same random numbers must give the same."""
+        draws = self.draws
+        draws.again = True
+        try:
+            now = draws.explorer.again(path)
+        finally:
+            draws.again = False
+        if now != before:
+            raise UnsupportedRandomness(
+                f"{NO_FUNCTION}: the same random numbers gave "
+                f"{_shown(before)} and then {_shown(now)}; it remembers earlier calls, or draws from what is not "
+                "intercepted"
+            )
 
 
 @contextmanager
@@ -75,10 +125,38 @@ def exploration(
     with source(arrays, draws, generators, function) as handle:
         # One numpy generator for all paths: it begins anew on each.
         draws.stores["generator"] = handle.generator()
-        before = _torch_state(arrays)
-        yield Exploration(draws, handle)
-        if before != _torch_state(arrays):
+        worlds = _states(arrays)
+        try:
+            yield Exploration(draws, handle)
+        except UnsupportedRandomness as error:
+            if NO_FUNCTION in str(error) or DRIFTS in str(error):
+                _unmoved(worlds, arrays)  # says better why
+            raise
+        _unmoved(worlds, arrays)
+
+
+def _unmoved(before: dict[str, Any], arrays: str) -> None:
+    """Global generators that are not intercepted must be where they were."""
+    for name, now in _states(arrays).items():
+        if now == before[name]:
+            continue
+        if name == "torch":
             raise UnsupportedRandomness(f"torch's global generator, under arrays={arrays!r}; allowed is arrays='torch'")
+        raise UnsupportedRandomness(
+            f"{name}'s global generator was drawn from by code that is not intercepted: a library that holds the "
+            "generator itself, or a function of it that was imported by name where it is not looked for"
+        )
+
+
+def _states(arrays: str) -> dict[str, Any]:
+    """What the real global generators are at."""
+    numpy = pickle.dumps(_NUMPY.get_state(legacy=False))
+    return {"numpy": numpy, "Python": _PYTHON.getstate(), "torch": _torch_state(arrays)}
+
+
+def _shown(outcomes: list[tuple[Hashable, Fraction]]) -> str:
+    text = repr(outcomes[0][0])
+    return text if len(text) < 80 else f"{text[:77]}..."
 
 
 def _torch_state(arrays: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -58,11 +59,25 @@ def _audit(function: Callable[..., Any] | str, options: dict[str, Any]) -> Verdi
             return audit_adapter(function, **known)
         except Missing as reason:
             pytest.skip(f"{function}: {reason}")
+    _check_names(options)
     if options.get("samples") is not None:
         return audit_or_sample(function, **options)
     if options.get("kind") == "generate":
         return audit_generate(function, **{name: one for name, one in known.items() if name != "kind"})
     return audit(function, **known)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """ValueError for an option that no audit of this kind has, and for a generate call without its target."""
+    generate = options.get("kind") == "generate"
+    own = dict.fromkeys(("kind", *list(inspect.signature(audit_generate if generate else audit).parameters)[1:]))
+    allowed = (*own, "samples", "tolerance", "seed")
+    for name in options:
+        if name not in allowed:
+            kind = "kind 'generate'" if generate else "functions"
+            raise ValueError(f"{name} is no option of an audit of {kind}; allowed are {', '.join(allowed)}")
+    if generate and "target" not in options:
+        raise ValueError("target is missing; kind 'generate' needs target(text) -> law of the next token, shape (V,)")
 
 
 def require(

@@ -15,6 +15,8 @@ Status = Literal["lossless", "biased", "unsafe", "lossy-as-declared", "undecided
 EXIT = {"lossless": 0, "lossy-as-declared": 0, "biased": 1, "unsafe": 1, "undecided": 3, "failed": 4}
 """Exit code of ``specmath audit`` by status; 2 is a wrong call of the command."""
 SCHEMA_VERSION = 1
+UNKNOWN = "unknown"
+"""Arrays and dtype of an audit that did not come so far."""
 MOST_ROWS = 20
 """Contexts and texts of an instance that are printed."""
 
@@ -119,8 +121,9 @@ class Verdict:
         }
 
     def __str__(self) -> str:
-        head = f"{self.status}: {self.function} ({self.kind}, {self.arrays} {self.dtype}, drafts {self.drafts})"
-        lines = [head]
+        arrays = " ".join(word for word in (self.arrays, self.dtype) if word != UNKNOWN)
+        how = ", ".join(word for word in (self.kind, arrays, f"drafts {self.drafts}") if word)
+        lines = [f"{self.status}: {self.function} ({how})"]
         if self.evidence == "exact":
             lines.append(
                 f"total variation {self.total_variation:.3g}, allowed {self.tolerance:.3g}; exact, {self.runs} runs on "
@@ -156,8 +159,8 @@ def no_verdict(name: str, options: Mapping[str, Any], cause: str) -> Verdict:
         cause=cause,
         function=name,
         kind=options.get("kind") or "chain",
-        arrays=options.get("arrays") or "unknown",
-        dtype=options.get("dtype") or "unknown",
+        arrays=options.get("arrays") or UNKNOWN,
+        dtype=options.get("dtype") or UNKNOWN,
         drafts=options.get("drafts") or "iid",
         calls=(),
         runs=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,7 +49,10 @@ def whole(name: str, value: Any) -> int:
 
 def survival_rows(survival: Any, dimensions: int = 1) -> Floats:
     """A survival curve (K,), or one for each request (R, K), as floats: within [0, 1] and never rising."""
-    rows = np.asarray(survival, dtype=np.float64)
+    try:
+        rows = np.asarray(survival, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"survival is {reprlib.repr(survival)}; allowed are numbers, as many in each row") from None
     if rows.ndim != dimensions or (dimensions == 2 and not len(rows)):
         shape = "(K,)" if dimensions == 1 else "(R, K) with one request or more"
         raise ValueError(f"survival has shape {rows.shape}; allowed is {shape}")
@@ -61,9 +65,12 @@ def survival_rows(survival: Any, dimensions: int = 1) -> Floats:
 
 def seconds(name: str, law: Callable[..., float], *arguments: Any, least: float = 0.0) -> float:
     """What a cost law says, checked: finite and not below ``least``."""
+    if not callable(law):
+        raise ValueError(f"{name} is {law!r}; allowed is a function of the number of tokens, such as Line or Curve")
     found = float(law(*arguments))
     if not least <= found < math.inf:
-        raise ValueError(f"{name}{arguments} is {found}; allowed are finite numbers >= {least:g}")
+        asked = ", ".join(map(str, arguments))
+        raise ValueError(f"{name}({asked}) is {found}; allowed are finite numbers {'> 0' if least else '>= 0'}")
     return found
 
 

@@ -50,7 +50,9 @@ class Curve:
             raise ValueError(
                 f"Curve: {len(self.tokens)} tokens and {len(self.seconds)} seconds; allowed are one or more, as many"
             )
-        if any(a >= b for a, b in zip(self.tokens, self.tokens[1:], strict=False)) or self.tokens[0] < 0:
+        for place, size in enumerate(self.tokens):
+            whole(f"tokens[{place}]", size)
+        if any(a >= b for a, b in zip(self.tokens, self.tokens[1:], strict=False)):
             raise ValueError(f"tokens is {self.tokens}; allowed are rising whole numbers")
         for place, value in enumerate(self.seconds):
             positive(f"seconds[{place}]", value)

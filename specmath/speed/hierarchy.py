@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specmath.speed.chain import LONGEST, best_draft_length, expected_tokens
+from specmath.speed.chain import best_draft_length, expected_tokens
 from specmath.speed.check import cost, positive, probabilities, whole
 
 
@@ -83,13 +83,13 @@ def cascade_in_blocks(acceptances: Sequence[float], costs: Sequence[float], draf
     return Cascade(tuple(lengths), tuple(found), prices[-1] / found[-1])
 
 
-def best_cascade(acceptances: Sequence[float], costs: Sequence[float], *, longest: int = LONGEST) -> Cascade:
+def best_cascade(acceptances: Sequence[float], costs: Sequence[float], *, longest: int | None = None) -> Cascade:
     """The draft lengths with the largest `cascade` speed-up.
 
     e_i rises with e_{i-1}, so the levels are optimised from below, each as a chain with cost ratio e_{i-1} / c_i
     (`best_draft_length`). A length of 0 says that the models below do not pay at that level.
 
-    Raises as `cascade`.
+    Raises as `cascade`, and as `best_draft_length` where a level's best length is unbounded and no ``longest`` given.
 
     >>> best = best_cascade([0.6, 0.95], [0.03, 0.4, 1.0])
     >>> best.draft_lengths, round(best.speedup, 3)

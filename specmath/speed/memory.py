@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from specmath.arrays import check_count
 from specmath.speed.check import cost, whole
 
 
@@ -65,6 +66,9 @@ class Setting:
     def __post_init__(self) -> None:
         for name in asdict(self):
             cost(name, getattr(self, name))
+        for name in ("vocabulary", "context"):
+            whole(name, getattr(self, name))
+        check_count("requests", self.requests)
 
 
 def memory(setting: Setting, nodes: int, *, draft_rows: int | None = None) -> Memory:

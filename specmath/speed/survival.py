@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from specmath.speed.check import Floats, positive, probabilities, probability, survival_rows, whole
+from specmath.speed.check import Floats, positive, probability, survival_rows, whole
+from specmath.speed.check import probabilities as checked
+from specmath.stopping import Process, blind
+from specmath.stopping.compiled import FRESH, compiled
 
 _ROUNDING = 1e-9
 
@@ -35,26 +38,29 @@ def by_position(conditional: Sequence[float]) -> Floats:
     >>> by_position([0.8, 0.5]).tolist()
     [0.8, 0.4]
     """
-    return _falling(np.cumprod(probabilities("conditional", conditional)))
+    return _falling(np.cumprod(checked("conditional", conditional)))
 
 
-def markov(acceptance: Sequence[float], transition: Any, start: Sequence[float], longest: int) -> Floats:
-    """A hidden state z moves with each draft and sets its acceptance: S_k = start D (P D)^(k - 1) 1, D = diag.
+def markov(acceptances: Sequence[float], transition: Any, beginning: Sequence[float], longest: int) -> Floats:
+    """A hidden state z moves with each draft and sets its acceptance: S_k = b D (P D)^(k - 1) 1, D = diag.
 
     Parameters
     ----------
-    acceptance : (Z,), of a draft in state z.
+    acceptances : (Z,), of a draft in state z.
     transition : (Z, Z), row z is the law of the next state.
-    start : (Z,), law of the state of a round's first draft.
+    beginning : (Z,), law b of the state of a round's first draft.
     longest : K.
+
+    All rounds begin by the same law (`stopping.Markov` with ``renewal``). Where the text goes on from round to round,
+    more of them begin in hard stretches, and no one curve serves all lengths: `stopping.best_fixed`.
 
     Raises ValueError for entries that are no probabilities and rows that do not sum to one.
 
     >>> markov([1.0, 0.5], [[0.5, 0.5], [0, 1]], [1, 0], 3).round(4).tolist()
     [1.0, 0.75, 0.5]
     """
-    rates = np.asarray(probabilities("acceptance", acceptance))
-    law, moves = _law("start", start, len(rates)), np.asarray(transition, dtype=np.float64)
+    rates = np.asarray(checked("acceptances", acceptances))
+    law, moves = _law("beginning", beginning, len(rates)), np.asarray(transition, dtype=np.float64)
     if moves.shape != (len(rates),) * 2:
         raise ValueError(f"transition has shape {moves.shape}; allowed is {(len(rates),) * 2}, as many states")
     moves = np.stack([_law(f"transition[{z}]", row, len(rates)) for z, row in enumerate(moves)])
@@ -66,8 +72,11 @@ def markov(acceptance: Sequence[float], transition: Any, start: Sequence[float],
     return _falling(found)
 
 
-def mixture(acceptance: Sequence[float], weights: Sequence[float], longest: int) -> Floats:
-    """Requests differ: with probability ``weights[i]`` every draft of a round has ``acceptance[i]``; S_k = E[A^k].
+def mixture(acceptances: Sequence[float], probabilities: Sequence[float], longest: int) -> Floats:
+    """Rounds differ: with probability ``probabilities[i]`` all drafts of one have ``acceptances[i]``; S_k = E[A^k].
+
+    These are shares of rounds. Easy requests need fewer rounds for as many tokens, so shares of requests of equal
+    length would promise too much: for those use `stopping.RandomEffect` and `stopping.best_fixed`.
 
     A^k is convex in A, so this curve lies above that of the mean acceptance: one number fitted to short drafts
     promises too little of long ones.
@@ -75,14 +84,14 @@ def mixture(acceptance: Sequence[float], weights: Sequence[float], longest: int)
     >>> mixture([1.0, 0.0], [0.5, 0.5], 3).tolist()
     [0.5, 0.5, 0.5]
     """
-    rates = np.asarray(probabilities("acceptance", acceptance))
-    law = _law("weights", weights, len(rates))
+    rates = np.asarray(checked("acceptances", acceptances))
+    law = _law("probabilities", probabilities, len(rates))
     powers = rates[None, :] ** np.arange(1, whole("longest", longest) + 1)[:, None]
     return _falling(powers @ law)
 
 
 def beta(a: float, b: float, longest: int) -> Floats:
-    """Requests' acceptances follow Beta(a, b): S_k = prod_{i < k} (a + i) / (a + b + i).
+    """Rounds' acceptances follow Beta(a, b), as in `mixture`: S_k = prod_{i < k} (a + i) / (a + b + i).
 
     >>> beta(1, 1, 3).round(4).tolist()
     [0.5, 0.3333, 0.25]
@@ -90,6 +99,26 @@ def beta(a: float, b: float, longest: int) -> Floats:
     a, b = positive("a", a), positive("b", b)
     steps = np.arange(whole("longest", longest))
     return _falling(np.cumprod((a + steps) / (a + b + steps)))
+
+
+def of(process: Process, longest: int) -> Floats:
+    """The curve of a `specmath.stopping` process, for rounds that begin as a text does: (K,).
+
+    Exact for a process whose rounds all begin alike. Where the text goes on from round to round (``rejected`` or
+    ``bonus`` name a state), one curve does not serve all lengths: ValueError, with what to ask instead.
+
+    >>> from specmath.stopping import Observable
+    >>> of(Observable((0.5, 1.0), (0.5, 0.5)), 3).tolist()
+    [0.75, 0.5625, 0.421875]
+    """
+    numbered = compiled(process)
+    if set(numbered.graph()) != {FRESH}:
+        raise ValueError(
+            "process: its rounds do not all begin alike, so no one survival curve serves all lengths; allowed are "
+            "renewal processes; for this one ask stopping.best_fixed or stopping.solve"
+        )
+    length = whole("longest", longest)
+    return by_position([float(one) for one in blind(process, length).acceptances]) if length else _falling([])
 
 
 def expected_tokens(survival: Sequence[float] | Floats) -> Floats:
@@ -109,7 +138,7 @@ def _falling(values: Any) -> Floats:
 
 
 def _law(name: str, values: Any, size: int) -> Floats:
-    law = np.asarray(probabilities(name, list(values)), dtype=np.float64)
+    law = np.asarray(checked(name, list(values)), dtype=np.float64)
     if law.shape != (size,) or abs(law.sum() - 1) > _ROUNDING:
         raise ValueError(f"{name} is {law.tolist()}; allowed is a law over {size} states, sum 1")
     return law

@@ -9,8 +9,8 @@ import numpy as np
 
 from specmath.speed.chain import expected_tokens, speedup
 from specmath.speed.costs import Device, Line, Model, roofline
-from specmath.speed.published import Row, Validation
 from specmath.speed.serving import goodput
+from specmath.speed.tables import Row, Validation
 from specmath.trees import by_rank, choose_size
 
 Data = dict[str, Any]

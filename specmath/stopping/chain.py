@@ -14,6 +14,9 @@ import numpy as np
 
 from specmath.exact.explorer import Number
 
+APART = "process: its rounds fall into several parts under one of the policies on the way to the best; solve the parts"
+NEAR, LARGE = 1e-14, 500
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -46,14 +49,18 @@ def solved(matrix: Sequence[Sequence[Number]], right: Sequence[Number]) -> list[
 
     if not all(isinstance(one, Rational) for row in [*matrix, right] for one in row):
         try:
-            return np.linalg.solve(np.array(matrix, float), np.array(right, float)).tolist()
+            left = np.array(matrix, float)
+            found = np.linalg.solve(left, np.array(right, float))
+            if len(left) > LARGE or np.linalg.cond(left, 1) < 1 / NEAR:  # nearly singular: rounding would decide
+                return found.tolist()
         except np.linalg.LinAlgError:
-            raise ValueError("the chain of rounds falls into several parts under this policy") from None
+            pass
+        raise ValueError(APART)
     rows = [[Fraction(one) for one in (*row, end)] for row, end in zip(matrix, right, strict=True)]
     for place in range(len(rows)):
         pivot = next((i for i in range(place, len(rows)) if rows[i][place]), None)
         if pivot is None:
-            raise ValueError("the chain of rounds falls into several parts under this policy")
+            raise ValueError(APART)
         rows[place], rows[pivot] = rows[pivot], rows[place]
         lead = rows[place] = [one / rows[place][place] for one in rows[place]]
         for i, row in enumerate(rows):
@@ -113,12 +120,10 @@ def gain_and_bias(rows: Mapping[Key, Row], members: Sequence[Key], costs: Mappin
 
 
 def absorbed(rows: Mapping[Key, Row], start: Key, classes: Sequence[Sequence[Key]]) -> list[Number]:
-    """P(a text that begins in ``start`` ends up in each of the closed classes)."""
+    """P(a text that begins in ``start``, from where all rows are reached, ends up in each of the closed classes)."""
     if len(classes) == 1:
         return [1]
     inside = {key: number for number, members in enumerate(classes) for key in members}
-    if start in inside:
-        return [int(number == inside[start]) for number in range(len(classes))]
     passing = [key for key in rows if key not in inside]
     place = {key: number for number, key in enumerate(passing)}
     matrix: list[list[Number]] = [[int(a == b) for b in passing] for a in passing]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from specmath.exact.check import check_numbers
 from specmath.exact.explorer import BudgetError, Number
-from specmath.stopping.process import Process, State, Token, check_probability
+from specmath.stopping.process import Process, State, Token, check_probability, check_process
 
 FRESH = -1
 """Number of the round start that stands for "as a text begins"."""
@@ -82,9 +82,41 @@ class Compiled:
             todo += after
         return graph
 
+    def avoiding(self, graph: Mapping[int, set[int]], members: Iterable[int]) -> set[int]:
+        """Round starts from which some policy keeps away from ``members`` for ever.
+
+        The largest set of other starts such that from each of them a round can be drafted and stopped so that the
+        next one begins in the set whatever happens. Without a lag, which only takes policies away.
+        """
+        found = set(graph) - set(members)
+
+        def inside(law: Starts) -> bool:
+            return FRESH in found if law is None else all(place in found for _, place in law)
+
+        while found:
+            held = {state for state in range(len(self.states)) if inside(self.bonus[state])}
+            grows = True
+            while grows:
+                more = {
+                    state
+                    for state in range(len(self.states))
+                    if state not in held
+                    and self.moves[state]
+                    and all(m.acceptance == 1 or inside(m.rejected) for m in self.moves[state])
+                    and all(m.acceptance == 0 or m.state in held for m in self.moves[state])
+                }
+                held |= more
+                grows = bool(more)
+            kept = {key for key in found if all(state in held for _, state in self.roots(key))}
+            if kept == found:
+                break
+            found = kept
+        return found
+
 
 def compiled(process: Process, *, most: int = MOST_STATES) -> Compiled:
     """The process with numbered states; ValueError for what is no process, BudgetError beyond ``most`` states."""
+    check_process(process)
     number: dict[State, int] = {}
     states: list[State] = []
 
@@ -129,7 +161,7 @@ def future(process: Compiled, horizon: int | None) -> list[float]:
 
     Over at most ``horizon`` tokens, or for None over all: the tokens beyond some number of them are bounded by a
     geometric series, once the survival over so many is 1e-12 or, after 3,000, one half. ValueError if that does not
-    happen within 20,000: the best draft length is unbounded.
+    happen within 20,000: the best draft length is unbounded or very long.
     """
     ahead, total = [1.0] * len(process.states), [0.0] * len(process.states)
     for step in range(PATIENCE if horizon is None else horizon):
@@ -143,8 +175,8 @@ def future(process: Compiled, horizon: int | None) -> list[float]:
     if horizon is None and any(ahead):
         worst = process.states[max(range(len(ahead)), key=ahead.__getitem__)]
         raise ValueError(
-            f"process: tokens drafted from state {worst!r} are kept for ever, so the best draft length is unbounded; "
-            "give a horizon"
+            f"process: tokens drafted from state {worst!r} are kept for ever, or for more than {PATIENCE} tokens, so "
+            "the best draft length is unbounded or very long; give a horizon"
         )
     return [t * (1 + 1e-9) for t in total]
 

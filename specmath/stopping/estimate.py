@@ -10,12 +10,12 @@ import numpy as np
 
 from specmath.arrays import check_count, check_number
 from specmath.stopping.compiled import FRESH, Compiled, Move, Starts, compiled
-from specmath.stopping.costs import Costs
+from specmath.stopping.costs import Costs, check_costs
 from specmath.stopping.evaluate import HORIZON, Evaluation
 from specmath.stopping.policies.hindsight import Hindsight
 from specmath.stopping.policies.policy import check_length
 from specmath.stopping.process import Process
-from specmath.stopping.view import Policy, View
+from specmath.stopping.view import Policy, View, check_policy
 
 
 def estimate(
@@ -40,8 +40,11 @@ def estimate(
     """
     check_count("texts", texts)
     check_count("tokens", tokens)
+    check_costs(costs)
+    check_policy(policy)
     check_length("horizon", horizon)
     check_length("lag", lag)
+    check_length("seed", seed)
     check_number("confidence", confidence, 0.5, 1 - 1e-12, "levels from 0.5 to below 1")
     if texts < 2:
         raise ValueError(f"texts is {texts}; allowed are 2 or more, so that there is an interval")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from specmath.exact.explorer import BudgetError, Number
 from specmath.stopping.chain import Row, absorbed, closed_classes, stationary
 from specmath.stopping.compiled import FRESH, Compiled, compiled
-from specmath.stopping.costs import Costs
+from specmath.stopping.costs import Costs, check_costs
 from specmath.stopping.paths import Round, foreseen, walked
 from specmath.stopping.policies.hindsight import Hindsight
 from specmath.stopping.policies.policy import check_length
 from specmath.stopping.process import Process
-from specmath.stopping.view import Policy
+from specmath.stopping.view import Policy, check_policy
 
 HORIZON = 64
 BUDGET = 500_000
@@ -74,6 +74,8 @@ def evaluate(
     >>> found.speedup, found.block_efficiency
     (Fraction(2101, 1125), Fraction(2101, 625))
     """
+    check_costs(costs)
+    check_policy(policy)
     check_length("horizon", horizon)
     check_length("lag", lag)
     if policy.sequential:

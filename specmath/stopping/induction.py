@@ -58,8 +58,8 @@ class Problem:
         """Worth of stopping, by number of unseen tokens and state, per unit of survival."""
         found = [[self.expected(law) for law in self.process.bonus]]
         for _ in range(self.lag):
-            behind, rows = found[-1], enumerate(self.process.moves)
-            found.append([sum(self.kept(m, behind) for m in row) if row else found[0][state] for state, row in rows])
+            behind = found[-1]
+            found.append([sum(self.kept(m, behind) for m in row) for row in self.process.moves])
         return found
 
     def kept(self, move: Move, behind: Sequence[Number]) -> Number:

@@ -45,7 +45,10 @@ def best_plan(
     while True:
         iteration += 1
         if iteration > MOST_ITERATIONS:
-            raise ValueError(f"process: no best policy after {MOST_ITERATIONS} iterations; is a number near rounding?")
+            raise ValueError(
+                f"process: policy iteration does not settle within {MOST_ITERATIONS} steps; can "
+                "a policy keep round starts apart, or is a number near rounding?"
+            )
         bounds = _bounds(process, ahead, bias, options.lag)
         price = rate * costs.token
         problem = Problem(process, price, bias, options.horizon, options.lag, options.budget, bounds)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+import numpy as np
+
 from specmath.exact.check import check_numbers
 from specmath.exact.explorer import Number
 
@@ -68,14 +70,35 @@ def check_probability(name: str, value: Any) -> Number:
     Traceback (most recent call last):
     ValueError: acceptance is 1.5; allowed are probabilities from 0 to 1
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction) or not 0 <= value <= 1:
+    number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, bool) or not isinstance(number, int | float | Fraction) or not 0 <= number <= 1:
         raise ValueError(f"{name} is {value!r}; allowed are probabilities from 0 to 1")
-    return value
+    return number
+
+
+def check_list(name: str, values: Any) -> Any:
+    """The values themselves; ValueError unless they are a sequence or an array that holds numbers, or rows of them.
+
+    >>> check_list("acceptances", 0.5)
+    Traceback (most recent call last):
+    ValueError: acceptances is 0.5; allowed is a sequence
+    """
+    if isinstance(values, str) or not (isinstance(values, Iterable) and hasattr(values, "__len__")):
+        raise ValueError(f"{name} is {values!r}; allowed is a sequence")
+    return values
+
+
+def check_process(process: Any) -> Process:
+    """The process itself; ValueError unless it has `Process`'s three methods."""
+    if isinstance(process, type) or not all(callable(getattr(process, n, None)) for n in ("start", "tokens", "bonus")):
+        raise ValueError(f"process is {process!r}; allowed are processes, such as Constant(0.8): start, tokens, bonus")
+    return process
 
 
 def check_probabilities(name: str, values: Iterable[Any]) -> tuple[Number, ...]:
     """The values as a tuple; ValueError unless there is one or more, each a probability."""
-    found = tuple(check_probability(f"{name}[{place}]", value) for place, value in enumerate(values))
+    listed = check_list(name, values)
+    found = tuple(check_probability(f"{name}[{place}]", value) for place, value in enumerate(listed))
     if not found:
         raise ValueError(f"{name} is empty; allowed are one or more probabilities")
     return found

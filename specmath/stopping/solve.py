@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from specmath.arrays import check_count
 from specmath.exact.explorer import Number
 from specmath.stopping.chain import Row, absorbed, closed_classes
 from specmath.stopping.compiled import FRESH, PATIENCE, Compiled, compiled, future, pushed
-from specmath.stopping.costs import Costs
+from specmath.stopping.costs import Costs, check_costs
 from specmath.stopping.iteration import Options, best_plan, mixed
 from specmath.stopping.policies.optimal import Optimal, Planned
+from specmath.stopping.policies.policy import check_length
 from specmath.stopping.process import Process
 
 BUDGET = 500_000
@@ -73,7 +75,8 @@ def solve(
     ------
     ValueError
         For input out of range; for drafts that cost nothing, or acceptance that does not decay, without a horizon: the
-        best draft length is unbounded; for chains of rounds that fall apart under the best policy.
+        best draft length is unbounded; for a process in which the policy decides whether texts ever leave some round
+        starts (docs/theory/stopping.md); for a lag where drafting can end by itself.
     BudgetError
         If a round has more points than the budget.
 
@@ -85,15 +88,20 @@ def solve(
     >>> best.rate, float(best.rate)  # four drafts: (1 - 0.8^5) / (1 - 0.8) / (1 + 4 * 0.2)
     (Fraction(2101, 1125), 1.8675555555555556)
     """
-    if horizon is not None and (isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 0):
-        raise ValueError(f"horizon is {horizon!r}; allowed are None and whole numbers >= 0")
-    if isinstance(lag, bool) or not isinstance(lag, int) or lag < 0:
-        raise ValueError(f"lag is {lag!r}; allowed are whole numbers >= 0")
-    if not 0 < tolerance < 1:
+    check_costs(costs)
+    horizon, lag = None if horizon is None else check_length("horizon", horizon), check_length("lag", lag)
+    budget = check_count("budget", budget)
+    if isinstance(tolerance, str | bool) or not 0 < tolerance < 1:
         raise ValueError(f"tolerance is {tolerance!r}; allowed are numbers between 0 and 1")
     if not costs.token > 0 and horizon is None:
         raise ValueError("costs: a drafted token costs 0, so the longer the better without bound; give a horizon")
     numbered = compiled(process)
+    dead = [state for state, row in zip(numbered.states, numbered.moves, strict=True) if not row]
+    if lag and dead:
+        raise ValueError(
+            f"lag is {lag}; allowed is 0 for a process in which drafting ends by itself, as in state {dead[0]!r}: that "
+            "it went on would tell what the lag hides"
+        )
     given = horizon is not None
     ahead = future(numbered, horizon)
     if horizon is None:
@@ -104,6 +112,14 @@ def solve(
     owner: dict[int, int] = {}
     classes = closed_classes(graph)
     reached = {key: numbered.below(key) for key in graph}
+    away = numbered.avoiding(graph, [key for members in classes for key in members])
+    if away:
+        named = [numbered.states[key] for key in sorted(away) if key != FRESH]
+        raise ValueError(
+            f"process: it is up to the policy whether texts ever leave {named[0] if named else 'their beginning'!r}, "
+            "which the solver cannot weigh; allowed are processes whose round starts are left under every policy or "
+            "come back"
+        )
     for number, members in enumerate(classes):
         own = set().union(*(reached[key] for key in members))
         if len(classes) == 1:

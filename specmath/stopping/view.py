@@ -61,10 +61,20 @@ class Policy(Protocol):
         ...
 
 
+def check_policy(policy: Any) -> Policy:
+    """The policy itself; ValueError unless it has what `Policy` asks for."""
+    missing = [name for name in ("decide", "observe", "memory", "restore", "sequential") if not hasattr(policy, name)]
+    if missing or isinstance(policy, type):
+        raise ValueError(f"policy is {policy!r}; allowed are policies, such as Fixed(4): an object with decide(view)")
+    return policy
+
+
 def needed(policy: str, value: Any, name: str) -> Any:
     """The value; ValueError that says that this policy needs what the view does not have."""
     if value is None:
         raise ValueError(
             f"state has no {name}, which policy {policy!r} needs; allowed are processes, and decoders, that know it"
         )
+    if value != value:
+        raise ValueError(f"state: {name} is nan, which policy {policy!r} cannot judge; allowed are numbers")
     return value

@@ -113,6 +113,8 @@ def _size(size: Any, most: int) -> int:
 
 
 def _seconds(name: str, cost: Callable[[int], float], argument: int, least: float) -> float:
+    if not callable(cost):
+        raise ValueError(f"{name} is {cost!r}; allowed is a function, such as specmath.speed.Line")
     found = float(cost(argument))
     if not least <= found < math.inf:
         allowed = "finite and positive" if least else "finite and not negative"

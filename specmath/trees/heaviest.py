@@ -29,7 +29,8 @@ def heaviest(children: Children, nodes: int, *, depth: int | None = None) -> Dra
     nodes : at most so many drafted nodes, >= 1. Nodes of weight zero are left out.
     depth : longest path, None for any.
 
-    Raises ValueError for counts below 1 and for weights that are no probabilities.
+    Raises ValueError for counts below 1 and for weights that are no probabilities. Siblings that sum to more than one
+    are not refused, as the lemma does not need it; the sum of weights is then no number of tokens.
 
     Source: wang2025opt (OPT-Tree); li2024eagle2, Section 4; xiong2024dyspec; oliaro2024suffix; cai2024medusa, Section
     2.3.3; proof in docs/theory/draft_trees.md.
@@ -72,11 +73,15 @@ def heaviest(children: Children, nodes: int, *, depth: int | None = None) -> Dra
 
 def candidates(children: Children, path: tuple[Any, ...], most: int) -> list[tuple[Any, Weight]]:
     """The ``most`` heaviest candidates below a path as (choice, weight), falling; ties in the order given."""
+    if not callable(children):
+        raise ValueError(f"children is {children!r}; allowed is a function from a path to weights (see `Children`)")
     given = children(path)
     if isinstance(given, Mapping):
         listed = [(choice, check_weight(f"children({path}) at {choice!r}", one)) for choice, one in given.items()]
     elif hasattr(given, "__array__"):
         return _largest(to_numpy(given), path, most)
+    elif isinstance(given, str) or not hasattr(given, "__len__"):
+        raise ValueError(f"children({path}) is {given!r}; allowed are a sequence, an array or a mapping of weights")
     else:
         listed = [(place, check_weight(f"children({path}) at {place}", one)) for place, one in enumerate(given)]
     return sorted(listed, key=lambda pair: -pair[1])[:most]

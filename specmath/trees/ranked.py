@@ -37,7 +37,9 @@ class TreeTable:
         """A tree that reaches ``values[depth, nodes]``; ValueError outside of the table."""
         depths, sizes = self.values.shape
         deep = depths - 1 if depth is None else depth
-        if not (0 <= nodes < sizes and 0 <= deep < depths):
+        if not all(hasattr(one, "__index__") for one in (nodes, deep)) or not (
+            0 <= nodes < sizes and 0 <= deep < depths
+        ):
             raise ValueError(
                 f"tree({nodes}, {deep}) is not in the table; allowed are 0 to {sizes - 1} nodes and depths 0 to "
                 f"{depths - 1}"
@@ -112,6 +114,8 @@ def expected_tokens(parents: Sequence[int], shares: Shares) -> Weight:
 
 
 def _rows(rates: Any) -> list[list[float]]:
+    if not hasattr(rates, "__len__") or isinstance(rates, str):
+        raise ValueError(f"rates is {rates!r}; allowed are probabilities by rank, or one row of them for each depth")
     listed = list(rates)
     nested = bool(listed) and all(hasattr(row, "__len__") for row in listed)
     rows = [

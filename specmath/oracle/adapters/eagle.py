@@ -12,6 +12,7 @@ from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "commit cb7e084"
+HOME = "https://github.com/SafeAILab/EAGLE"
 MODULE = "eagle.model.utils"
 FILE = "eagle/model/utils.py"
 
@@ -46,6 +47,7 @@ ADAPTERS = (
         name="eagle.evaluate_posterior",
         package="eagle",
         versions=VERSIONS,
+        home=HOME,
         family="target_only",
         kind="tree",
         drafts="top_k",

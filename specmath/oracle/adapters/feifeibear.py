@@ -13,6 +13,7 @@ from specmath.oracle.adapters.registry import Adapter, Whole
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "commit 59a209d"
+HOME = "https://github.com/feifeibear/LLMSpeculativeSampling"
 MODULE = "sampling.speculative_sampling"
 REAL = ("sampling.kvcache_model", "sampling.utils")
 TARGET = ((0.0, 0.5, 0.5, 0.0), (0.0, 0.125, 0.5, 0.375), (0.0, 0.25, 0.25, 0.5), (0.0, 0.5, 0.5, 0.0))
@@ -85,6 +86,7 @@ ADAPTERS = (
         name="feifeibear.speculative_sampling",
         package="feifeibear",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="generate",
         load=speculative_sampling,

@@ -13,6 +13,7 @@ from specmath.oracle.adapters.registry import Adapter, Family, Whole
 from specmath.oracle.audit import Lossy
 
 VERSIONS = "5.22.0, 5.23.0"
+HOME = "https://pypi.org/project/transformers"
 UTILS = "transformers/generation/utils.py"
 WEIGHT = 0.75
 """Weight of the target in the ensemble that is audited; exact in every dtype."""
@@ -82,6 +83,7 @@ VERIFIERS = (
         name="transformers.speculative_sampling",
         package="transformers",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="chain",
         load=speculative_sampling,
@@ -94,6 +96,7 @@ VERIFIERS = (
         name="transformers.speculative_sampling_ensemble",
         package="transformers",
         versions=VERSIONS,
+        home=HOME,
         family="lossy",
         kind="chain",
         load=lambda source: speculative_sampling(source, assistant_ensemble_weight=WEIGHT),
@@ -147,6 +150,7 @@ ADAPTERS = VERIFIERS + tuple(
         name=f"transformers.{name}",
         package="transformers",
         versions=VERSIONS,
+        home=HOME,
         family=family,
         kind="generate",
         load=whole.loader(build),

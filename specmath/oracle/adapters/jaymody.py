@@ -12,6 +12,7 @@ from specmath.oracle.adapters.registry import Adapter, Whole
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "commit 03b4759"
+HOME = "https://github.com/jaymody/speculative-sampling"
 TARGET = np.array([[0.5, 0.5, 0.0], [0.125, 0.5, 0.375], [0.25, 0.25, 0.5]])
 DRAFT = np.array([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.0, 0.75, 0.25]])
 """(V, V): the next-token law after each token."""
@@ -64,6 +65,7 @@ ADAPTERS = (
         name="jaymody.speculative_sampling",
         package="jaymody",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="generate",
         load=speculative_sampling,

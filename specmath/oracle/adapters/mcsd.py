@@ -11,6 +11,7 @@ from specmath.oracle.adapters.registry import Adapter, Family
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "commit 8aadd65"
+HOME = "https://github.com/NJUNLP/MCSD"
 MODULE = "MCSD.inference.strategies"
 FILE = "MCSD/inference/strategies.py"
 
@@ -43,6 +44,7 @@ def _adapter(name: str, function: str, family: Family, drafts: str, expected: st
         name=f"mcsd.{name}",
         package="mcsd",
         versions=VERSIONS,
+        home=HOME,
         family=family,
         kind="node",
         drafts=drafts,

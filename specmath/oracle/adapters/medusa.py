@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from specmath.oracle.adapters import sources, stubs
-from specmath.oracle.adapters.paths import paths
 from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.signatures import bind
 from specmath.oracle.audit import Lossy
 
 VERSIONS = "commit e2a5d20"
+HOME = "https://github.com/FasterDecoding/Medusa"
 MODULE = "medusa.model.utils"
 FILE = "medusa/model/utils.py"
 KNOWN = ("logits", "candidates", "temperature", "posterior_threshold", "posterior_alpha", "top_p", "sampling", "fast")
@@ -21,41 +21,52 @@ THRESHOLD, ALPHA, SMALL = 0.3, 0.09, 1e-5
 """``posterior_threshold``, ``posterior_alpha`` and the constant inside the logarithm, as the repository has them."""
 
 
-def evaluator(source: Path | None, **options: Any) -> Callable[..., Any]:
-    """``evaluate_posterior(logits, candidates)`` with these options. `Missing` says what is absent."""
-    files = sources.find("medusa", "medusa", source)
-    sources.need(files, MODULE, "evaluate_posterior", "get_nucleus_posterior_mask")
-    module = stubs.load(files, MODULE)
+def _evaluator(module: Any, **options: Any) -> Callable[..., Any]:
+    """``evaluate_posterior(logits, candidates)`` with these options."""
     evaluate = bind(stubs.function(module, "evaluate_posterior"), KNOWN)
     return lambda logits, candidates: evaluate(logits=logits, candidates=candidates, temperature=1.0, **options)
 
 
 def nucleus(source: Path | None) -> Callable[..., Any]:
-    """``f(target (V,), draft (V,), tokens (n,)) -> token`` for one node, sampling "nucleus" with ``top_p`` 1.
+    """``f(target (K+1, V), draft (K, V), tokens (K,)) -> emitted``, sampling "nucleus" with ``top_p`` 1, ``fast`` off.
 
-    Each candidate is a path of its own, as Medusa has them. Where none is accepted the token is drawn from the target
-    again, by `torch.multinomial`: Medusa's ``get_nucleus_one_token`` with ``top_p`` 1.
+    The next token is drawn by Medusa's ``get_nucleus_one_token``, as its ``generate_candidates`` draws it.
     """
-    evaluate = evaluator(source, sampling="nucleus", top_p=1.0)
+    files = sources.find("medusa", "medusa", source)
+    sources.need(files, MODULE, "get_nucleus_one_token")
+    module = stubs.load(files, MODULE)
+    evaluate = _evaluator(module, sampling="nucleus", top_p=1.0, fast=False)
+    one = bind(stubs.function(module, "get_nucleus_one_token"), ("logit", "temperature", "top_p"))
 
     def verify(target: Any, draft: Any, tokens: Any) -> Any:
         import torch
 
-        tree = paths([-1] * len(tokens))
-        laws = tree.rows(target.expand(len(tokens) + 1, -1))  # (n, 2, V)
-        best, length = (int(number) for number in evaluate(laws.log(), tree.candidates(tokens)))
-        return tokens[best] if length else torch.multinomial(target, 1)
+        candidates = torch.cat([torch.zeros(1, dtype=torch.int64), tokens.long()])[None]
+        length = int(evaluate(target.log()[None], candidates)[1])
+        return [*tokens[:length].tolist(), one(logit=target[length].log()[None], temperature=1.0, top_p=1.0)[0]]
 
     return verify
+
+
+def nucleus_law(target: Any, draft: Any) -> list[float]:
+    """What one drafted token, matched with a draw from the target, emits if a mismatch is followed by another draw.
+
+    ``r(x) = q(x) p(x) + p(x) sum_y q(y) (1 - p(y))`` for target p and draft q. Source: own derivation from the code.
+    """
+    p, q = [float(x) for x in target], [float(x) for x in draft]
+    missed = math.fsum(y * (1 - x) for x, y in zip(p, q, strict=True))
+    return [x * (y + missed) for x, y in zip(p, q, strict=True)]
 
 
 def typical(source: Path | None) -> Callable[..., Any]:
     """``f(target (K+1, V), draft (K, V), tokens (K,)) -> emitted``, sampling "typical", ``fast`` as by default.
 
     The next token after a rejection is drawn from the target by `torch.multinomial`; Medusa's own caller takes the
-    argmax there when ``fast`` is set.
+    likeliest there when ``fast`` is set.
     """
-    evaluate = evaluator(source, sampling="typical")
+    files = sources.find("medusa", "medusa", source)
+    sources.need(files, MODULE, "evaluate_posterior", "get_nucleus_posterior_mask")
+    evaluate = _evaluator(stubs.load(files, MODULE), sampling="typical")
 
     def verify(target: Any, draft: Any, tokens: Any) -> Any:
         import torch
@@ -86,6 +97,7 @@ ADAPTERS = (
         name="medusa.typical",
         package="medusa",
         versions=VERSIONS,
+        home=HOME,
         family="lossy",
         kind="chain",
         load=typical,
@@ -93,19 +105,22 @@ ADAPTERS = (
         randomness="none; the next token global torch",
         declared=Lossy("typical acceptance", typical_law),
         expected="lossy-as-declared",
-        note="a chain of sampled drafts; the tree takes the longest accepted path, which no law of one row describes",
+        note="a chain of sampled drafts, and a token drawn from the target where they end (Medusa's default takes the "
+        "likeliest); the tree takes the longest accepted path, which no law of one row describes",
     ),
     Adapter(
         name="medusa.nucleus",
         package="medusa",
         versions=VERSIONS,
-        family="sampler_match",
-        kind="node",
+        home=HOME,
+        family="lossy",
+        kind="chain",
         load=nucleus,
         place=f"{FILE}: evaluate_posterior, sampling nucleus, top_p 1",
         randomness="global torch",
-        n=2,
-        expected="biased",
-        note="every candidate row has a draw from the target of its own, and the token after a mismatch is drawn again",
+        declared=Lossy("match, else draw again", nucleus_law),
+        expected="lossy-as-declared",
+        note="a chain of sampled drafts; Medusa says that it relaxes the target's law, and which law follows is read "
+        "off the code: a mismatch is followed by another draw. In a tree every path has draws of its own",
     ),
 )

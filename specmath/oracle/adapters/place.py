@@ -17,6 +17,10 @@ class Missing(RuntimeError):
     """What an adapter needs is not installed, or is not what the adapter knows; the message says which."""
 
 
+class Nowhere(Missing):
+    """The package is not installed, and nobody said where its files are."""
+
+
 _UNPACKED: dict[Path, Path] = {}
 PYTHON = (".py", ".pyi", "METADATA", "PKG-INFO", "entry_points.txt")
 """Files that are taken out of a wheel; compiled code stays in it."""
@@ -34,7 +38,7 @@ def folder(module: str, source: Path | None = None) -> Path:
         except (ImportError, ValueError):
             spec = None
         if spec is None or not spec.origin:
-            raise Missing(f"the package {module!r} is not installed")
+            raise Nowhere(f"the package {module!r} is not installed")
         return Path(spec.origin).parent
     found = root(module, source)
     if found is None:
@@ -57,8 +61,13 @@ def root(module: str, source: Path) -> Path | None:
     return None
 
 
-def put_on_path(module: str, source: Path | None) -> None:
-    """Have ``import module`` take ``source``. `Missing` if another one is imported already, or none is there."""
+def put_on_path(module: str, source: Path | None, package: str | None = None) -> None:
+    """Have ``import module`` take ``source``, or else what the environment variable of ``package`` names.
+
+    The package is called like the module unless it is named. `Missing` if another one is imported already, or none is
+    there.
+    """
+    source = named(package or module, source)
     if source is None:
         folder(module)
         return
@@ -96,7 +105,7 @@ def named(package: str, source: Path | None) -> Path | None:
 def version(distribution: str, source: Path | None = None) -> str:
     """Version of a distribution: of what is installed, or as ``source`` states it; empty if it is not known.
 
-    A clone without a version of its own has that of its commit.
+    A clone has the number of its commit as well, or instead where it states no version.
     """
     source = named(distribution, source)
     if source is None:
@@ -110,13 +119,26 @@ def version(distribution: str, source: Path | None = None) -> str:
     if source.suffix == ".whl":
         parts = source.name.split("-")
         return parts[1] if len(parts) >= 5 else ""
+    commit = _commit(source / ".git")
+    # In a clone the version that some other folder states is nobody's: the commit says what it is.
+    stated = _stated(distribution, source, anywhere=not commit)
+    return ", ".join(word for word in (stated, commit) if word)
+
+
+def _stated(distribution: str, source: Path, anywhere: bool) -> str:
+    """``__version__`` of the folder called like the distribution, or (``anywhere``) of the first that has one."""
+    name = distribution.replace("-", "_")
+    for info in sorted(source.glob(f"{name}-*.dist-info")):
+        return info.name.removesuffix(".dist-info").partition("-")[2]
+    own = [f"{below}{name}/" for below in ("", "src/", "python/")]
+    depths = ["", *own, *(("*/", "*/*/") if anywhere else ())]
     for pattern in ("__init__.py", "version.py", "_version.py"):
-        for path in [one for depth in ("", "*/", "*/*/") for one in sorted(source.glob(depth + pattern))]:
+        for path in [one for depth in depths for one in sorted(source.glob(depth + pattern))]:
             text = path.read_text(errors="replace")
-            found = re.search(r"""^__version__\s*=\s*["']([^"']+)["']""", text, re.MULTILINE)
+            found = re.search(r"""^__version__\s*=\s*(?:version\s*=\s*)?["']([^"']+)["']""", text, re.MULTILINE)
             if found:
                 return found[1]
-    return _commit(source / ".git")
+    return ""
 
 
 def _commit(git: Path) -> str:

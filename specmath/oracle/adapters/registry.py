@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from specmath.oracle.adapters.place import Missing, version
+from specmath.oracle.adapters.place import Missing, Nowhere, version
 from specmath.oracle.adapters.rounds import Rounds
 from specmath.oracle.audit import Lossy, audit
-from specmath.oracle.verdict import Verdict
+from specmath.oracle.draws import UnsupportedRandomness
+from specmath.oracle.verdict import Verdict, no_verdict
 
 GROUP = "specmath.adapters"
 OWN = {
@@ -82,6 +83,7 @@ class Adapter:
     declared : the law of a deliberate lossy mode.
     expected : status of the audit with the versions named.
     note : what else is worth knowing.
+    home : where its source is published.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Adapter:
     declared: Lossy | None = None
     expected: str = "lossless"
     note: str = ""
+    home: str = ""
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -164,8 +167,9 @@ def get(name: str) -> Adapter:
 def audit_adapter(name: str, *, source: Path | str | None = None, **options: Any) -> Verdict:
     """Audit a published implementation by the exact law of its unmodified code.
 
-    ``options`` are those of `specmath.oracle.audit` (n, drafts, dtype, instances, budget, minimise, progress), or of
-    `specmath.oracle.audit_generate` (length, budget, minimise, progress); they replace the adapter's own. ``source`` is
+    ``options`` are those of `specmath.oracle.audit` (n, drafts, dtype, instances, budget, minimise, progress), of
+    `specmath.oracle.audit_generate` (length, budget, minimise, progress), or of `Rounds.audit` (n, samples, tolerance,
+    seed, progress) where rounds can only be sampled; they replace the adapter's own. ``source`` is
     a wheel, an unpacked folder or a clone to take instead of what is installed. The verdict's function is the adapter's
     name with the version.
 
@@ -178,11 +182,17 @@ def audit_adapter(name: str, *, source: Path | str | None = None, **options: Any
     """
     adapter = get(name)
     loaded = adapter.load(None if source is None else Path(source))
+    if "samples" in options and not isinstance(loaded, Rounds):
+        raise ValueError(f"samples is {options['samples']}; {name} is audited by its exact law, without samples")
     if isinstance(loaded, Whole):
         verdict = _generate(adapter, loaded, options)
     elif isinstance(loaded, Rounds):
         _known(adapter, options, list(inspect.signature(loaded.audit).parameters))
-        verdict = loaded.audit(**{"n": adapter.n, **options})
+        try:
+            verdict = loaded.audit(**{"n": adapter.n, **options})
+        except UnsupportedRandomness as error:
+            words = {"kind": adapter.kind, "arrays": adapter.arrays, "dtype": adapter.dtype, "drafts": adapter.drafts}
+            verdict = replace(no_verdict(name, words, str(error)), status="undecided")
     else:
         known = {
             "kind": adapter.kind,
@@ -234,11 +244,19 @@ def titled(adapter: Adapter, source: Path | str | None = None) -> str:
 
 @dataclass(frozen=True)
 class State:
-    """Whether an adapter can be audited here: ``present``, and the version or the reason why not."""
+    """Whether an adapter can be audited here.
+
+    Attributes
+    ----------
+    present : whether it can.
+    what : the version, or the reason why not.
+    nowhere : the reason is that its package is neither installed nor named.
+    """
 
     adapter: Adapter
     present: bool
     what: str
+    nowhere: bool = False
 
 
 def states(source: Path | str | None = None) -> list[State]:
@@ -248,7 +266,7 @@ def states(source: Path | str | None = None) -> list[State]:
         try:
             adapter.load(None if source is None else Path(source))
         except Missing as reason:
-            found.append(State(adapter, False, str(reason)))
+            found.append(State(adapter, False, str(reason), isinstance(reason, Nowhere)))
         except Exception as error:  # foreign code may fail in any way while it is imported
             found.append(State(adapter, False, f"cannot be loaded: {type(error).__name__}: {error}".split("\n")[0]))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from specmath.oracle.draws import UnsupportedRandomness
 from specmath.oracle.instance import Instance, standard
 from specmath.oracle.kinds import Raised
 from specmath.oracle.sampled.audit import complete, concluded, judged, texts, worst
@@ -75,6 +76,8 @@ class Rounds:
         def draw(seed: int, uniform: Callable[[], float]) -> Drawn:
             try:
                 emitted = self.run(instance, seed)
+            except UnsupportedRandomness:  # what stands around the engine does not have something
+                raise
             except Exception as error:
                 return Drawn(Raised("returns", f"{type(error).__name__}: {error}".split("\n")[0]))
             if not 1 <= len(emitted) <= instance.length:

@@ -13,6 +13,7 @@ from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "commit 0ff3ff7"
+HOME = "https://github.com/Infini-AI-Lab/Sequoia"
 MODULE, UTILS = "Tree.SpecTree", "utils"
 FILE = "Tree/SpecTree.py"
 NO_TOKEN = "where target and draft agree up to rounding, a rejection leaves no residual and no token"
@@ -67,6 +68,7 @@ def _adapter(name: str, half: bool, expected: str, note: str) -> Adapter:
         name=f"sequoia.{name}",
         package="sequoia",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="node",
         drafts="without_replacement",

@@ -13,6 +13,7 @@ from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "0.5.23"
+HOME = "https://pypi.org/project/sglang"
 MODULE = "sglang.kernels.ops.speculative.reject_sampling"
 FILE = "sglang/kernels/ops/speculative/reject_sampling.py"
 BLOCK = 2
@@ -78,6 +79,7 @@ def _adapter(name: str, block_verification: bool) -> Adapter:
         name=f"sglang.{name}",
         package="sglang",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="chain",
         load=lambda source: chain(source, block_verification=block_verification),

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from specmath.oracle.adapters.place import Missing, named, root, variable, version
+from specmath.oracle.adapters.place import Missing, Nowhere, named, root, variable, version
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _installed(package: str, module: str) -> Path:
         spec = None
     # A folder of scripts with a common name, such as `main`, is nobody's package.
     if spec is None or not spec.origin or not version(package):
-        raise Missing(
+        raise Nowhere(
             f"{package} is not installed, and no source is named: `--source` or the environment variable "
             f"{variable(package)} takes a wheel, an unpacked folder or a clone"
         )

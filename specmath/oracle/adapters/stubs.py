@@ -18,10 +18,11 @@ from typing import Any
 
 from specmath.oracle.adapters.place import Missing
 from specmath.oracle.adapters.sources import Files
+from specmath.oracle.draws import UnsupportedRandomness
 
 
-class Absent(RuntimeError):
-    """Code under audit used what its stubs stand for; the message names it."""
+class Absent(UnsupportedRandomness):
+    """Code under audit used what its stubs stand for; the message names it. That is no fault of the code's."""
 
 
 class _State:
@@ -37,7 +38,7 @@ class Stub:
         self.__dict__.update(_stub_name=name, _stub_state=state)
 
     def _stub_used(self, how: str) -> None:
-        raise Absent(f"{self._stub_name} is not loaded, and was {how}")
+        raise Absent(f"{self._stub_name} is not loaded by the adapter, and was {how}")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):

@@ -14,6 +14,7 @@ from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.signatures import bind
 
 VERSIONS = "0.33.0"
+HOME = "https://pypi.org/project/vllm"
 V1 = "vllm.v1.sample.rejection_sampler"
 V1_FILE = "vllm/v1/sample/rejection_sampler.py"
 NEEDED = ("target_logits", "draft_probs", "draft_token_ids", "bonus_token_ids", "sampling_metadata")
@@ -109,6 +110,7 @@ def _v1(name: str, draft_probs: bool, note: str) -> Adapter:
         name=f"vllm.{name}",
         package="vllm",
         versions=VERSIONS,
+        home=HOME,
         family="ratio" if draft_probs else "target_only",
         kind="chain",
         load=lambda source: v1(source, draft_probs=draft_probs),

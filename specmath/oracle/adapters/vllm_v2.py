@@ -14,7 +14,7 @@ from specmath.oracle.adapters.eager import Interpreter
 from specmath.oracle.adapters.registry import Adapter
 from specmath.oracle.adapters.rounds import Rounds
 from specmath.oracle.adapters.signatures import bind
-from specmath.oracle.adapters.vllm import VERSIONS, load
+from specmath.oracle.adapters.vllm import HOME, VERSIONS, load
 from specmath.oracle.instance import Instance
 
 UTILS = "vllm.v1.worker.gpu.spec_decode.rejection_sampler_utils"
@@ -95,6 +95,7 @@ def _adapter(name: str, block: bool) -> Adapter:
         name=f"vllm.{name}",
         package="vllm",
         versions=VERSIONS,
+        home=HOME,
         family="ratio",
         kind="chain",
         load=lambda source: rounds(source, block=block),

@@ -15,6 +15,7 @@ from specmath.oracle.draws import UnsupportedRandomness
 from specmath.oracle.generate import causes as generate_causes
 from specmath.oracle.generate import checks as generate_checks
 from specmath.oracle.generate.law import Found, OutOfBudget, Remembers, compare, explore
+from specmath.oracle.generate.seeds import differs
 from specmath.oracle.instance import EPS
 from specmath.oracle.prompted import Model, Prompted, Text, contexts, text_law
 from specmath.oracle.reach import Held, RealState, reachable
@@ -28,6 +29,7 @@ PARTS = 1000
 """Steps in which progress is told for each instance."""
 BESIDE = 2
 """New tokens of a call with several prompts: rows have the product of the paths."""
+SAMPLE_IT = "test samples instead (specmath.oracle.audit_generate_sampled, or --sample)"
 
 
 def audit_generate(
@@ -177,6 +179,11 @@ class _Audit:
     def verdict(self) -> Verdict:
         self._warm_up()
         self._held = Held(self.generate, self.together)
+        told = differs(self.generate, min(self.prompts, key=len), self.length, self._held)
+        if told:
+            message = f"with the same seeds it gave {told}: something that draws is not intercepted, or it remembers"
+            result = CheckResult(generate_checks.SAME, False, message, "", 1.0)
+            return self._undecided(f"{message}; {SAMPLE_IT}", 0, {generate_checks.SAME: result})
         todo = list(self.todo())
         results: dict[str, CheckResult] = {}
         worst: Found | None = None

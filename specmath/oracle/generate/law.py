@@ -10,7 +10,7 @@ from typing import Any
 
 from specmath.exact import BudgetError, Law
 from specmath.oracle.draws import Draws, UnsupportedRandomness
-from specmath.oracle.kinds import Raised
+from specmath.oracle.kinds import Raised, raised, shown
 from specmath.oracle.prompted import Prompted, Text
 from specmath.oracle.reach import Held
 from specmath.oracle.run import Exploration, Open, entries, exploration
@@ -124,10 +124,11 @@ def explore(
         except UnsupportedRandomness:
             raise
         except (Exception, SystemExit) as error:
-            outcome = Raised("returns", f"{type(error).__name__}: {error}".split("\n")[0])
-        covered[0] += float(draws.explorer.probability)
-        told(min(covered[0], 1.0))
-        first.append((outcome, draws.explorer.probability))
+            outcome = raised(error)
+        if not draws.again:
+            covered[0] += float(draws.explorer.probability)
+            told(min(covered[0], 1.0))
+        first.append((repr(outcome), draws.explorer.probability))  # open tokens have other numbers each time
         del first[1:]
         return outcome
 
@@ -139,7 +140,7 @@ def explore(
             first.clear()
             _again(explored, run)
             if first[0] != before:
-                raise Remembers(f"the same random numbers gave {_shown(before[0])}, and later {_shown(first[0][0])}")
+                raise Remembers(f"the same random numbers gave {before[0][:80]}, and later {first[0][0][:80]}")
     held.restart()
     found.calls, found.coarsest = draws.calls, draws.coarsest
     found.reseeded, found.seeded = draws.reseeded, draws.seeded
@@ -158,7 +159,7 @@ def explore(
 
 def _law(explored: Exploration, run: Callable[[Draws], Any], budget: int, covered: list[float], draws: Draws) -> Law:
     try:
-        return explored.law(run, budget)
+        return explored.law(run, budget, failed=lambda outcome: isinstance(outcome, Raised))
     except BudgetError:
         raise OutOfBudget(covered[0], draws.choices) from None
     except UnsupportedRandomness as error:
@@ -196,11 +197,11 @@ def read(value: Any, instance: Prompted, several: bool) -> Any:
         value = (value,)
     wanted = len(instance.prompts)
     if not isinstance(value, tuple) or len(value) != wanted:
-        return Raised("shape", f"returned {_shown(value)}; expected one row of tokens for each of {wanted} prompts")
+        return Raised("shape", f"returned {shown(value)}; expected one row of tokens for each of {wanted} prompts")
     rows = []
     for row in value:
         if not isinstance(row, tuple) or not all(_token(x) for x in row):
-            return Raised("shape", f"returned {_shown(row)}; expected new tokens, a list or an array (T,)")
+            return Raised("shape", f"returned {shown(row)}; expected new tokens, a list or an array (T,)")
         end = len(row)
         while end and row[end - 1] == -1:
             end -= 1
@@ -210,8 +211,3 @@ def read(value: Any, instance: Prompted, several: bool) -> Any:
 
 def _token(value: Any) -> bool:
     return isinstance(value, Open) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else f"{text[:77]}..."

@@ -123,7 +123,10 @@ class _Reader:
     def round(self, value: dict[str, Any], start: int) -> None:
         for name in NEEDED:
             if value.get(name) is None:
-                self.fail(start, f"a round without {name}; needed are {', '.join(NEEDED)}")
+                other = (
+                    "" if "drafted" in value or "emitted" in value else "; an object of counts needs accepted, tested"
+                )
+                self.fail(start, f"a round without {name}; needed are {', '.join(NEEDED)}{other}")
         self.fields(value, start, FIELDS)
         lengths = {name: len(value["drafted"]) for name in ("parents", "draft_logprobs", "target_logprobs")}
         for name, count in {**lengths, "logprobs": len(value["emitted"])}.items():

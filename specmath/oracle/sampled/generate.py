@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from specmath.oracle.audit import SEEDS
 from specmath.oracle.generate.law import read
 from specmath.oracle.kinds import Raised, Tokens, reseed, takes_seed
 from specmath.oracle.prompted import Model, Prompted, contexts, text_law
-from specmath.oracle.reach import RealState
 from specmath.oracle.run import entries
 from specmath.oracle.sampled.audit import SAMPLES, TOLERANCE, check_sizes, concluded, judged, worst
 from specmath.oracle.sampled.rounds import Drawn, Trial, sample
@@ -87,21 +85,6 @@ def audit_generate_sampled(
             samples=samples, tolerance=tolerance, seed=seed,
         ),
     )  # fmt: skip
-
-
-def differs(generate: Callable[..., Any], prompt: Tokens, length: int) -> bool:
-    """Whether calls under the same seeds give different texts: something that draws is not intercepted."""
-    with RealState():
-        _text(generate, prompt, length, 0)  # the first call may fill caches
-        return any(_text(generate, prompt, length, n) != _text(generate, prompt, length, n) for n in range(SEEDS))
-
-
-def _text(generate: Callable[..., Any], prompt: Tokens, length: int, seed: int) -> str:
-    reseed(seed)
-    try:
-        return repr(entries(generate(prompt, length)))
-    except (Exception, SystemExit) as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def _trial(generate: Callable[..., Any], model: Model, prompt: Tokens, length: int, stop: int | None) -> Trial:

@@ -21,10 +21,12 @@ class Handle:
     Attributes
     ----------
     restart : to be called before every path.
+    check : to be called after every path; refuses generators that moved on unseen.
     generator : a new numpy generator, to be handed to the code.
     """
 
     restart: Callable[[], None]
+    check: Callable[[], None]
     generator: Callable[[], Any]
 
 
@@ -36,6 +38,7 @@ def source(
     if arrays not in (*ARRAYS, "python"):
         raise ValueError(f"arrays is {arrays!r}; allowed are {', '.join(map(repr, ARRAYS))} and 'python'")
     restarts: list[Callable[[], None]] = []
+    checks: list[Callable[[], None]] = []
     from specmath.oracle.sources.numpy_source import AuditedGenerator
     from specmath.oracle.sources.swapped import Swaps, swapped
 
@@ -59,9 +62,14 @@ def source(
             stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.enter_context(mode)
             restarts.append(mode.restart)
+            checks.append(mode.check)
 
         def restart() -> None:
             for one in restarts:
                 one()
 
-        yield Handle(restart, lambda: AuditedGenerator(swaps.stream("argument")))
+        def check() -> None:
+            for one in checks:
+                one()
+
+        yield Handle(restart, check, lambda: AuditedGenerator(swaps.stream("argument")))

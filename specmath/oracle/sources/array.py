@@ -149,6 +149,7 @@ class UnknownArray:
                 return [first.moved(lambda a, i=i: getattr(np, name)(a, *rest, **kwargs)[i]) for i in range(len(parts))]
             return first.moved(lambda array: getattr(np, name)(array, *rest, **kwargs))
         if name in _MONOTONE or name in _TURNING:
+            self._sided(name, args)
             return self._recorded(getattr(np, name), args, kwargs, name in _TURNING)
         if name in ORDERS or name in ("equal", "not_equal"):
             return self._compared(name, args)
@@ -177,6 +178,14 @@ class UnknownArray:
         if name in ("shape", "ndim", "size"):
             return getattr(self, name)
         raise UnsupportedRandomness(f"numpy's {name} of random numbers cannot be followed exactly")
+
+    def _sided(self, name: str, args: tuple[Any, ...]) -> None:
+        """Decide on which side of 0 an expression lies whose call turns there, or is nan below."""
+        turning = name in _TURNING and "divide" not in name
+        given = args[1:2] if "divide" in name else args[:1] if turning or name in _BOUNDED else ()
+        for one in given:
+            if isinstance(one, UnknownArray) and one.term.kind == "uniform" and one.term.call is not None:
+                one.function("less", (one, -1 if name == "log1p" else 0), {})
 
     def _recorded(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any], turns: bool) -> UnknownArray:
         unknown = [arg for arg in args if isinstance(arg, UnknownArray)]
@@ -289,6 +298,7 @@ class UnknownArray:
 
 
 _MOVING, _MONOTONE = frozenset(MOVING.split()), frozenset(MONOTONE.split())
+_BOUNDED = ("log", "log1p", "log2", "log10", "sqrt")
 _TURNING, _WHOLE = frozenset(TURNING.split()), frozenset(WHOLE.split())
 
 

@@ -43,13 +43,13 @@ class Stream:
         self.place += 1
         return found
 
-    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None, *, name: str = "numpy random") -> Any:
         """Uniforms on the grid of the dtype."""
         if out is not None:
             raise UnsupportedRandomness("numpy's random(out=...)")
         dtype = np.dtype(dtype)
         grid, shape = NUMPY[dtype.name], _shape(size)
-        self.draws.calls[f"numpy random {dtype.name}"] = None
+        self.draws.calls[f"{name} {dtype.name}"] = None
         count = int(np.prod(shape, dtype=np.int64))
         numbers = self._cells(f"uniform {dtype.name}", count, lambda: self.draws.uniform(grid))
         found = UnknownArray(

@@ -25,15 +25,15 @@ class PythonStream:
 
     def random(self) -> Scalar:
         """A uniform of 53 bits."""
-        return self._stream.random()
+        return self._stream.random(name="random.random")
 
     def uniform(self, a: float, b: float) -> Any:
         """``a + (b - a) * random()``."""
-        return self._stream.random() * (b - a) + a if (a, b) != (0, 1) else self._stream.random()
+        return self.random() * (b - a) + a if (a, b) != (0, 1) else self.random()
 
     def expovariate(self, lambd: float = 1.0) -> Any:
         """An exponential, ``-log(1 - random()) / lambd``."""
-        return -(1.0 - self._stream.random()).log() / lambd
+        return -(1.0 - self.random()).log() / lambd
 
     def _index(self, weights: list[Any], law: str) -> int:
         self._stream.draws.calls[f"random.{law}"] = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import random
 import sys
 import sysconfig
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from specmath.oracle.draws import Draws
+from specmath.oracle.draws import Draws, UnsupportedRandomness
 from specmath.oracle.scalar import Float, Math
 from specmath.oracle.sources import numpy_source, python_source
 from specmath.oracle.sources.numpy_source import AuditedGenerator, AuditedRandomState, Stream
@@ -22,6 +24,8 @@ from specmath.oracle.sources.python_source import AuditedRandom
 
 _LIBRARY = tuple(str(Path(sysconfig.get_paths()[name]).resolve()) for name in ("stdlib", "purelib", "platlib"))
 _ABSENT = object()
+MOST_HELD = 64
+"""Lists and dictionaries with more entries are not searched for generators."""
 
 
 class Swaps:
@@ -97,7 +101,9 @@ def swapped(swaps: Swaps, modules: dict[Any, dict[str, Any]], function: Callable
     np_random = numpy_source.module_functions(numpy_stream)
     np_random.update({"default_rng": swaps.default_rng, "RandomState": swaps.random_state})
     py_random = {**python_source.module_functions(python_stream), "Random": swaps.python_random}
-    todo = {np.random: np_random, random: py_random, **modules}
+    py_random["_urandom"] = _refuse_entropy  # of random.SystemRandom, and so of the module secrets
+    system = {name: _entropy(getattr(os, name)) for name in ("urandom", "getrandom") if hasattr(os, name)}
+    todo = {np.random: np_random, random: py_random, os: system, **modules}
     with ExitStack() as stack:
         # By-name imports: the objects themselves are recognised, before the modules change.
         for module, names in todo.items():
@@ -110,6 +116,20 @@ def swapped(swaps: Swaps, modules: dict[Any, dict[str, Any]], function: Callable
             for name, made in names.items():
                 _set(module.__dict__, name, made, stack)
         yield
+
+
+def _refuse_entropy(*_: Any) -> Any:
+    raise UnsupportedRandomness("randomness of the operating system (os.urandom, secrets, random.SystemRandom)")
+
+
+def _entropy(real: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for ``os.urandom``: names of files and of requests may be made of it, draws may not."""
+
+    def draw(*args: Any) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__")
+        return real(*args) if caller in ("uuid", "tempfile") else _refuse_entropy()
+
+    return draw
 
 
 def _set(table: dict[str, Any], name: str, made: Any, stack: ExitStack) -> None:
@@ -138,11 +158,19 @@ def _holders(function: Callable[..., Any] | None) -> Iterator[Any]:
                 tables.add(id(one.__globals__))
                 yield one.__globals__
                 todo += [value for value in one.__globals__.values() if _holds_code(value)]
+        elif isinstance(one, functools.partial):
+            yield one.keywords
+            todo += [one.func, *one.args, *one.keywords.values()]
+        elif isinstance(one, dict | list):
+            yield one
+            todo += [value for value in (one.values() if isinstance(one, dict) else one) if _holds_code(value)]
         elif hasattr(one, "__wrapped__"):
             todo.append(one.__wrapped__)
-        elif isinstance(vars(type(one)).get("__call__"), types.FunctionType):
-            yield getattr(one, "__dict__", {})
-            todo.append(vars(type(one))["__call__"])
+        elif _is_object(one):
+            held = getattr(one, "__dict__", {})
+            yield held
+            methods = (value for kind in type(one).__mro__ for value in vars(kind).values())
+            todo += [*(value for value in methods if isinstance(value, types.FunctionType)), *held.values()]
 
 
 def _filled(cell: Any) -> bool:
@@ -155,7 +183,18 @@ def _filled(cell: Any) -> bool:
 def _holds_code(value: Any) -> bool:
     if isinstance(value, types.ModuleType):
         return _of_user(vars(value))
-    return isinstance(value, types.FunctionType | type) or type(value).__name__ == "PjitFunction"
+    if isinstance(value, dict | list):
+        return len(value) <= MOST_HELD and any(map(_holds_code, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+        return True
+    code = types.FunctionType | types.MethodType | functools.partial | type
+    return isinstance(value, code) or type(value).__name__ == "PjitFunction" or _is_object(value)
+
+
+def _is_object(value: Any) -> bool:
+    """Whether this is an object of a class of the user's."""
+    home = sys.modules.get(type(value).__module__)
+    return hasattr(value, "__dict__") and not isinstance(value, type) and home is not None and _of_user(vars(home))
 
 
 def _of_user(table: dict[str, Any]) -> bool:
@@ -168,6 +207,13 @@ def _of_user(table: dict[str, Any]) -> bool:
 
 
 def _replace(held: Any, swaps: Swaps, stack: ExitStack) -> None:
+    if isinstance(held, list):
+        before = list(held)
+        made = list(map(swaps.instead, held))
+        if any(one is not other for one, other in zip(before, made, strict=True)):
+            held[:] = made
+            stack.callback(lambda: held.__setitem__(slice(None), before))
+        return
     if isinstance(held, dict):
         for name, value in list(held.items()):
             made = swaps.instead(value)

@@ -20,9 +20,9 @@ def _numbers(
     """Numbers of new cells, or of those that this state of the generator gave before."""
     generator = torch.default_generator if generator is None else generator
     state = generator.get_state().numpy().tobytes()
-    found = source.draws.numbers(("torch", id(generator), state), law, count, make)
     if source.expected.get(id(generator), state) != state:
-        source.draws.seeded["torch.manual_seed or Generator.manual_seed"] = None
+        source.seeded(generator, state)
+    found = source.draws.numbers(("torch", state, id(generator)), law, count, make)
     torch.empty(1, device=generator.device).uniform_(generator=generator)  # the state moves on
     source.expected[id(generator)] = generator.get_state().numpy().tobytes()
     return found
@@ -209,6 +209,9 @@ CALLS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.randperm: _randperm,
 }
 """What is intercepted."""
+
+OFF = frozenset([torch.dropout, torch.nn.functional.dropout, torch.nn.functional.alpha_dropout])
+"""Of `REFUSED` those that draw nothing outside of training."""
 
 REFUSED = frozenset(
     getattr(home, name)

@@ -70,7 +70,7 @@ class Filled:
 
 def _seen(whole: Unknown, tensor: torch.Tensor) -> Unknown:
     """The unknown tensor behind a view of a filled one."""
-    if whole.shape == tensor.shape:
+    if whole.shape == tensor.shape and whole.stride() == tensor.stride():
         return whole
     strides = tensor.shape, tensor.stride(), tensor.storage_offset()
     part = Unknown(whole.draws, whole.term.rearranged(lambda array: torch.as_strided(array, *strides)), whole.dtype)

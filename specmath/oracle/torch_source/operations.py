@@ -22,13 +22,15 @@ MOVING = (
     "chunk tensor_split atleast_1d atleast_2d"
 )
 MONOTONE = (
-    "log log2 log10 log1p exp exp2 expm1 neg negative __neg__ sqrt sigmoid logit tanh relu positive __pos__ nan_to_num "
+    "exp exp2 expm1 neg negative __neg__ sigmoid tanh relu positive __pos__ nan_to_num "
     "clamp clip clamp_min clamp_max add __add__ __radd__ sub subtract __sub__ __rsub__ rsub mul multiply __mul__ "
     "__rmul__ maximum minimum fmin fmax float double half bfloat16 type_as"
 )
 """Monotone in the unknown operand, whatever the known ones are."""
 TURNING = "div divide true_divide __truediv__ __rtruediv__ __rdiv__ reciprocal pow __pow__ __rpow__ square rsqrt abs"
 """Monotone for some operands, so that the values are looked at."""
+BOUNDED = "log log2 log10 log1p sqrt logit"
+"""Monotone where they are no nan."""
 
 IN_PLACE = (
     "log_ exp_ neg_ clamp_ clamp_min_ clamp_max_ add_ sub_ mul_ div_ sqrt_ reciprocal_ pow_ __iadd__ __isub__ "
@@ -112,8 +114,27 @@ def _to(dtype: torch.dtype) -> Func:
 
 
 def turning(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
-    """An elementwise call that is monotone for some operands only."""
+    """An elementwise call that is monotone for some operands only: on either side of 0, which is decided first."""
+    name = func.__name__
+    if name.strip("_") in ("div", "divide", "true_divide", "truediv"):
+        _sided(draws, args[1:2], (0,))
+    else:
+        _sided(draws, args[:1], (0,))
     return recorded(draws, func, args, kwargs, True)
+
+
+def bounded(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
+    """An elementwise call that is nan outside of an interval: on which side of its ends is decided first."""
+    _sided(draws, args[:1], {"log1p": (-1,), "logit": (0, 1)}.get(func.__name__, (0,)))
+    return recorded(draws, func, args, kwargs)
+
+
+def _sided(draws: Draws, given: Args, ends: tuple[float, ...]) -> None:
+    """Decide on which sides of ``ends`` an expression in uniforms lies; a uniform itself lies in [0, 1)."""
+    for one in given:
+        if isinstance(one, Unknown) and one.term.kind == "uniform" and one.term.call is not None:
+            for end in ends:
+                HANDLERS["lt"](draws, torch.Tensor.lt, (one, end), {})
 
 
 def cast(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
@@ -157,6 +178,7 @@ def in_place(draws: Draws, func: Func, args: Args, kwargs: Kwargs) -> Any:
 HANDLERS.update(dict.fromkeys(MOVING.split(), moved))
 HANDLERS.update(dict.fromkeys(MONOTONE.split(), recorded))
 HANDLERS.update(dict.fromkeys(TURNING.split(), turning))
+HANDLERS.update(dict.fromkeys(BOUNDED.split(), bounded))
 HANDLERS.update({"__iter__": _iterated, "to": cast, "type": cast, "type_as": cast})
 HANDLERS.update(dict.fromkeys(["float", "double", "half", "bfloat16"], cast))
 HANDLERS.update(dict.fromkeys(IN_PLACE.split(), in_place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class Bandit:
     sequential = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.lengths, Iterable):
+            raise ValueError(f"lengths is {self.lengths!r}; allowed are one or more distinct whole numbers >= 0")
         self.lengths = tuple(check_length("lengths", length) for length in self.lengths)
         if not self.lengths or len(set(self.lengths)) != len(self.lengths):
             raise ValueError(f"lengths is {self.lengths!r}; allowed are one or more distinct whole numbers >= 0")

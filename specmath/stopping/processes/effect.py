@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from specmath.arrays import check_count
 from specmath.exact.explorer import Number
-from specmath.stopping.process import Law, State, Token, check_probabilities, law_of
+from specmath.stopping.process import Law, State, Token, check_list, check_probabilities, law_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RandomEffect:
 
     def __post_init__(self) -> None:
         size = len(check_probabilities("acceptances", self.acceptances))
-        if len(self.probabilities) != size:
+        if len(check_list("probabilities", self.probabilities)) != size:
             raise ValueError(f"probabilities has {len(self.probabilities)} entries; allowed are {size}")
         law_of("probabilities", self.probabilities, range(size))
 
@@ -50,7 +50,7 @@ class RandomEffect:
         """
         from scipy.special import roots_jacobi
 
-        if not (0 < a < float("inf") and 0 < b < float("inf")):
+        if any(isinstance(x, str | bool | None) or not 0 < x < float("inf") for x in (a, b)):
             raise ValueError(f"a is {a!r} and b is {b!r}; allowed are finite numbers above 0")
         nodes, weights = roots_jacobi(check_count("points", points), b - 1, a - 1)  # weight (1-x)^(b-1) (1+x)^(a-1)
         weights = weights / weights.sum()

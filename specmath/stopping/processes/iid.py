@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from specmath.exact.explorer import Number
-from specmath.stopping.process import Law, State, Token, check_probabilities, check_probability, law_of
+from specmath.stopping.process import Law, State, Token, check_list, check_probabilities, check_probability, law_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Observable:
         size = len(check_probabilities("acceptances", self.acceptances))
         for name in ("probabilities", "confidences", "entropies"):
             values = getattr(self, name)
-            if values is not None and len(values) != size:
+            if values is not None and len(check_list(name, values)) != size:
                 raise ValueError(f"{name} has {len(values)} entries; allowed are {size}, one for each acceptance")
         law_of("probabilities", self.probabilities, range(size))
         if self.confidences is not None:
@@ -74,7 +74,8 @@ class Observable:
     @cached_property
     def _tokens(self) -> tuple[Token, ...]:
         size = len(self.acceptances)
-        sure, spread = self.confidences or [None] * size, self.entropies or [None] * size
+        sure = [None] * size if self.confidences is None else self.confidences
+        spread = [None] * size if self.entropies is None else self.entropies
         rows = zip(self.probabilities, self.acceptances, sure, spread, strict=True)
         return tuple(Token(p, a, "text", None, q, h) for p, a, q, h in rows if p)
 

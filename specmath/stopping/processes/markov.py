@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from specmath.exact.explorer import Number
-from specmath.stopping.process import Law, State, Token, check_probabilities, law_of
+from specmath.stopping.process import Law, State, Token, check_list, check_probabilities, law_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Markov:
 
     def __post_init__(self) -> None:
         size = len(check_probabilities("acceptances", self.acceptances))
-        if len(self.beginning) != size or [len(row) for row in self.transition] != [size] * size:
+        rows = [check_list(f"transition[{z}]", row) for z, row in enumerate(check_list("transition", self.transition))]
+        if len(check_list("beginning", self.beginning)) != size or [len(row) for row in rows] != [size] * size:
             raise ValueError(f"transition and beginning do not fit {size} acceptances; allowed are (m, m) and (m,)")
         for place, row in enumerate([self.beginning, *self.transition]):
             law_of("beginning" if place == 0 else f"transition[{place - 1}]", row, range(size))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specmath.exact.explorer import Number
-from specmath.stopping.process import Law, State, Token, check_probabilities
+from specmath.stopping.process import Law, State, Token, check_list, check_probabilities
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class Replay:
     confidences: Sequence[Sequence[Number]] | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.acceptances):
+        if not len(check_list("acceptances", self.acceptances)):
             raise ValueError("acceptances: an empty trace; allowed are one or more rounds")
         for name in ("acceptances", "confidences"):
-            for place, row in enumerate(getattr(self, name) or ()):
-                if len(row):
+            rows = getattr(self, name)
+            for place, row in enumerate(() if rows is None else check_list(name, rows)):
+                if len(check_list(f"{name}[{place}]", row)):
                     check_probabilities(f"{name}[{place}]", row)
         if self.confidences is not None and list(map(len, self.confidences)) != list(map(len, self.acceptances)):
             raise ValueError("confidences has other lengths than acceptances; allowed is one number for each token")

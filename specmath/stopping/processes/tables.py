@@ -39,8 +39,8 @@ class Tables:
     _known: dict[Context, tuple[Token, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.order < 0:
-            raise ValueError(f"order is {self.order}; allowed are whole numbers >= 0")
+        if isinstance(self.order, bool) or not isinstance(self.order, int) or self.order < 0:
+            raise ValueError(f"order is {self.order!r}; allowed are whole numbers >= 0")
         self._laws(self.beginning)
 
     def _laws(self, context: Context) -> tuple[Sequence[Number], Sequence[Number]]:

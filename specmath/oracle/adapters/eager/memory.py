@@ -23,8 +23,8 @@ class Memory:
         if self.random is None:
             if not tensor.is_contiguous():
                 raise Refused("a tensor that is not contiguous")
+            self.dtype = numpy_dtype(flat.dtype)
             self.array = flat.detach().numpy()
-            self.dtype = self.array.dtype
         else:
             self.dtype = numpy_dtype(flat.dtype)
 

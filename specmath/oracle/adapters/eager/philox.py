@@ -31,6 +31,11 @@ def philox(seed: int, offset: int) -> int:
 
 def uniform(seed: int, offset: Any) -> Any:
     """Uniforms in [0, 1) in float32, one for each offset (whole numbers, any shape), with Triton's scaling."""
-    bits = np.array([philox(seed, int(one)) for one in np.ravel(offset)], dtype=np.uint32).view(np.int32)
-    bits = np.where(bits < 0, -bits - 1, bits)
-    return (bits.astype(np.float32) * SCALE).reshape(np.shape(offset))
+    bits = np.array([philox(seed, int(one)) for one in np.ravel(offset)], dtype=np.uint32)
+    return scaled(bits).reshape(np.shape(offset))
+
+
+def scaled(bits: Any) -> Any:
+    """Uniforms in [0, 1) in float32 of 32 random bits each: the complement of those that are negative as signed."""
+    signed = bits.view(np.int32)
+    return np.where(signed < 0, -signed - 1, signed).astype(np.float32) * SCALE

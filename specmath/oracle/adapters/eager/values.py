@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from specmath.oracle.draws import UnsupportedRandomness
+
 _NUMPY = (np.ndarray, np.generic)
 BOOL = np.dtype(np.bool_)
 COMPARISONS = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 
 
-class Refused(NotImplementedError):
-    """A kernel does something that this interpreter does not do."""
+class Refused(UnsupportedRandomness):
+    """A kernel does something that this interpreter does not do: no fault of the kernel's, and no verdict on it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"specmath's interpreter of Triton kernels does not have: {what}")
 
 
 class Value:
@@ -158,9 +163,12 @@ def _common(
     if first_weak != second_weak:
         needed, given = (first, second) if first_weak else (second, first)
         if _order(needed) <= _order(given):
-            return np.dtype(np.float32) if division and given.kind != "f" else given
+            return _divided(given) if division else given
     if first.kind == "f" or second.kind == "f":
-        return max((kind for kind in (first, second) if kind.kind == "f"), key=lambda kind: kind.itemsize)
+        found = max((kind for kind in (first, second) if kind.kind == "f"), key=lambda kind: kind.itemsize)
+        return _divided(found) if division else found
+    if division and {first.kind, second.kind} == {"i", "u"}:
+        raise Refused(f"a quotient of {first} and {second}")
     if division:
         return np.dtype(np.float32)
     if first == BOOL or second == BOOL:
@@ -169,6 +177,11 @@ def _common(
         return max(first, second, key=lambda kind: kind.itemsize)
     unsigned, signed = (first, second) if first.kind == "u" else (second, first)
     return unsigned if unsigned.itemsize >= signed.itemsize else signed
+
+
+def _divided(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Quotients are float32 at least."""
+    return dtype if dtype == np.float64 else np.dtype(np.float32)
 
 
 def _weak(number: Any) -> np.dtype[Any]:

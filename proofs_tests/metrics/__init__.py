@@ -1,0 +1,1 @@
+"""Metrics: definitions, conversions, intervals, and what engines report."""
