@@ -293,5 +293,6 @@ def _token(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
+    """A value in at most 80 characters, the same in every run."""
     text = _ADDRESS.sub("", repr(value))  # an address changes from call to call
     return text if len(text) < 80 else f"{text[:77]}..."
